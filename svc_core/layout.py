@@ -1,0 +1,184 @@
+"""The workspace: the only module that builds or parses a key.
+
+A key is a POSIX path relative to the workspace, the same in a folder and in a bucket. See docs/workspace.md for the
+tree with its formats.
+"""
+
+import hashlib
+import re
+import unicodedata
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from svc_core.errors import BadInput, ConfigError
+
+RAW = "raw"
+DATA = "data/44k"
+SPEAKER_MAP = "data/44k/spk_map.json"
+CONFIGS = "app/configs/44k"
+TRAIN_LIST = "data/prep/filelists/train.txt"
+VAL_LIST = "data/prep/filelists/val.txt"
+MANIFESTS = "data/prep/manifests"
+PREPARE_PLAN = "data/prep/manifests/prepare/plan.json"
+FILELISTS_PLAN = "data/prep/manifests/filelists/plan.json"
+_CONFIG_PREFIX, _CONFIG_SUFFIX = "config_colab_", ".json"
+_SPEAKER_BYTES = 63
+_SLUG_CHARS = 40
+
+
+class SidecarKeys(NamedTuple):
+    """Keys of the five files beside one wav."""
+
+    content: str
+    f0: str
+    uv: str
+    spec: str
+    volume: str
+
+
+class CheckpointKeys(NamedTuple):
+    """Keys of the three files of one checkpoint."""
+
+    generator: str
+    discriminator: str
+    state: str
+
+
+def speaker_problem(name: str) -> str | None:
+    """Why `name` cannot be a speaker's folder name, or None if it can (ARCHITECTURE §9)."""
+    if not name or name.startswith("."):
+        return "is empty or starts with a dot"
+    if any(char in "/\\|" for char in name) or ".." in name:
+        return "holds '/', '\\', '|' or '..'"
+    if any(unicodedata.category(char).startswith("C") for char in name):
+        return "holds a control character"
+    if name != unicodedata.normalize("NFC", name):
+        return "is not in Unicode's composed form (NFC): rename the folder, its letters are stored in pieces"
+    if len(name.encode("utf-8")) > _SPEAKER_BYTES:
+        return f"is longer than {_SPEAKER_BYTES} bytes"
+    return None
+
+
+def check_speaker(name: str) -> str:
+    """`name` itself. Raises ConfigError with the reason where it cannot be a speaker."""
+    if problem := speaker_problem(name):
+        raise ConfigError(f"speaker name {name!r} {problem}: choose another name")
+    return name
+
+
+def slug(text: str) -> str:
+    """Lower-case ASCII letters, digits and single dashes; 'clip' where nothing is left of `text`."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:_SLUG_CHARS].strip("-") or "clip"
+
+
+def clip_name(recording_key: str, recording_sha256: str, start_ms: int) -> str:
+    """`<slug of the file's stem>-<8 hex of its content>-<start in ms>`, without a suffix."""
+    return f"{slug(PurePosixPath(recording_key).stem)}-{recording_sha256[:8]}-{start_ms}"
+
+
+def raw_dir(speaker: str) -> str:
+    return f"{RAW}/{check_speaker(speaker)}"
+
+
+def wavs_dir(speaker: str) -> str:
+    return f"{DATA}/{check_speaker(speaker)}/wavs"
+
+
+def wav_key(speaker: str, clip: str) -> str:
+    return f"{wavs_dir(speaker)}/{clip}.wav"
+
+
+class ParsedWav(NamedTuple):
+    speaker: str
+    clip: str
+
+
+def parse_wav_key(key: str) -> ParsedWav:
+    """Speaker and clip of `data/44k/<speaker>/wavs/<clip>.wav`. Raises BadInput for any other text."""
+    match = re.fullmatch(rf"{DATA}/([^/]+)/wavs/([^/]+)\.wav", key)
+    if not match or speaker_problem(match[1]) or match[2].startswith("."):
+        raise BadInput(f"{key!r} is not the key of a clip ({DATA}/<speaker>/wavs/<clip>.wav): run filelists again")
+    return ParsedWav(match[1], match[2])
+
+
+def sidecar_keys(wav: str) -> SidecarKeys:
+    stem = wav.removesuffix(".wav")
+    return SidecarKeys(f"{wav}.soft.pt", f"{wav}.f0.npy", f"{wav}.uv.npy", f"{stem}.spec.pt", f"{wav}.vol.npy")
+
+
+def recording_speaker(key: str) -> str:
+    """The speaker of a raw recording, which may lie in folders below the speaker's own."""
+    parts = PurePosixPath(key).parts
+    if len(parts) < 3 or parts[0] != RAW:
+        raise BadInput(f"{key!r} is not the key of a recording ({RAW}/<speaker>/<file>): put it into a speaker's folder")
+    return parts[1]
+
+
+def slice_manifest(recording_key: str) -> str:
+    """One record per recording, named by a hash of its key, so that odd names need no escaping."""
+    speaker = recording_speaker(recording_key)
+    digest = hashlib.sha256(recording_key.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return f"{MANIFESTS}/slice/{speaker}/{slug(PurePosixPath(recording_key).stem)}-{digest}.json"
+
+
+def features_manifest(wav: str) -> str:
+    parsed = parse_wav_key(wav)
+    return f"{MANIFESTS}/features/{parsed.speaker}/{parsed.clip}.json"
+
+
+def model_pin(name: str) -> str:
+    """Which file of a pretrained model (encoder or f0 predictor) this workspace was made with."""
+    return f"{MANIFESTS}/models/{name}.json"
+
+
+def config_key(voice: str) -> str:
+    return f"{CONFIGS}/{_CONFIG_PREFIX}{check_speaker(voice)}{_CONFIG_SUFFIX}"
+
+
+def voice_of_config(name: str) -> str | None:
+    """The voice of a file name in the config folder, None where it is no config of ours."""
+    if name.startswith(_CONFIG_PREFIX) and name.endswith(_CONFIG_SUFFIX):
+        return name.removeprefix(_CONFIG_PREFIX).removesuffix(_CONFIG_SUFFIX)
+    return None
+
+
+def logs_dir(voice: str) -> str:
+    return f"logs/44k/{check_speaker(voice)}"
+
+
+def checkpoint_keys(voice: str, step: int) -> CheckpointKeys:
+    base = logs_dir(voice)
+    return CheckpointKeys(f"{base}/G_{step}.pth", f"{base}/D_{step}.pth", f"{base}/state_{step}.pth")
+
+
+def latest_key(voice: str) -> str:
+    return f"{logs_dir(voice)}/latest.json"
+
+
+def metrics_key(voice: str) -> str:
+    return f"{logs_dir(voice)}/metrics.jsonl"
+
+
+def converted_dir(voice: str) -> str:
+    return f"converted/{check_speaker(voice)}"
+
+
+def reports_dir(voice: str) -> str:
+    return f"reports/{check_speaker(voice)}"
+
+
+def evaluation_key(voice: str) -> str:
+    return f"{reports_dir(voice)}/evaluation.json"
+
+
+def release_dir(voice: str) -> str:
+    return f"models/{check_speaker(voice)}"
+
+
+def local(root: Path, key: str) -> Path:
+    """The path of `key` under `root`. Raises BadInput for a key that would leave the workspace."""
+    pure = PurePosixPath(key)
+    if pure.is_absolute() or not pure.parts or any(part in ("..", "") or "\\" in part for part in pure.parts):
+        raise BadInput(f"{key!r} is not a key of a workspace: it must be relative and free of '..'")
+    return root / pure

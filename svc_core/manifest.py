@@ -1,0 +1,84 @@
+"""What was made, from what, with which settings: "done" is a record, never the existence of a file.
+
+A record is a pydantic model written last, after everything that it names. `FileRecord` is the part that every record
+shares: one file of the workspace as it was when its content was known.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from svc_core import files
+
+
+class Record(BaseModel):
+    """Base of everything stored as JSON in the workspace: immutable, and strict about what it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The record at `path`, or None where it is absent, torn or of another shape: then the work is not done."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValidationError):
+            return None
+
+    def write(self, path: Path) -> None:
+        files.write_json(path, self.model_dump(mode="json"), durable=True)
+
+
+class FileRecord(Record):
+    """One file: its key in the workspace, content hash, size in bytes, and a cheap stamp of its version."""
+
+    key: str
+    sha256: str
+    size: int
+    stamp: str
+
+    @classmethod
+    def of(cls, root: Path, key: str, sha256: str | None = None) -> Self:
+        """Records the file as it is now; pass `sha256` where the content was hashed while it was written."""
+        path = root / key
+        stat = path.stat()
+        return cls(key=key, sha256=sha256 or files.sha256_file(path), size=stat.st_size, stamp=stamp_of(stat))
+
+    def check(self, root: Path) -> Self | None:
+        """The record if the file still holds this content (with a fresh stamp), None if it does not.
+
+        Size and stamp equal: taken as unchanged. Stamp different (a copied workspace): the content decides.
+        """
+        path = root / self.key
+        try:
+            stat = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if stat.st_size != self.size:
+            return None
+        if stamp_of(stat) == self.stamp:
+            return self
+        if files.sha256_file(path) != self.sha256:
+            return None
+        return self.model_copy(update={"stamp": stamp_of(stat)})
+
+
+def stamp_of(stat: os.stat_result) -> str:
+    return f"mtime:{stat.st_mtime_ns}"
+
+
+def fingerprint(*parts: Any) -> str:
+    """32 hex digits that are equal exactly when the settings are equal.
+
+    Takes JSON values, pydantic models and tuples of them. Keys are sorted and floats keep their shortest form, so the
+    result does not depend on the machine.
+    """
+
+    def plain(value: Any) -> Any:
+        return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+    text = json.dumps([plain(part) for part in parts], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
