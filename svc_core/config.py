@@ -228,16 +228,22 @@ class Config(Block):
     def precision(self) -> Literal["fp32", "bf16"]:
         return "bf16" if self.train.fp16_run else "fp32"
 
-    def training_digest(self) -> str:
-        """Must be equal for a checkpoint to be continued: network, signal grid, encoder and f0.
+    def training_settings(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint to be continued: network, signal grid, encoder and f0.
 
         Speaker ids are compared apart, since new speakers may join; steps, intervals, keep, batch size and learning
         rate may change.
         """
-        model = self.model.model_dump(mode="json", exclude={"n_speakers"})
-        data = self.data.model_dump(mode="json", exclude={"training_files", "validation_files"})
-        ours = [self.svc_jobs.features, self.svc_jobs.discriminator_divisor, self.train.segment_size]
-        return manifest.fingerprint(model, data, *ours)
+        return {
+            "model": self.model.model_dump(mode="json", exclude={"n_speakers"}),
+            "data": self.data.model_dump(mode="json", exclude={"training_files", "validation_files"}),
+            "svc_jobs.features": self.svc_jobs.features.model_dump(mode="json"),
+            "svc_jobs.discriminator_divisor": self.svc_jobs.discriminator_divisor,
+            "train.segment_size": self.train.segment_size,
+        }
+
+    def training_digest(self) -> str:
+        return manifest.fingerprint(self.training_settings())
 
 
 def encoder_of_config_or_value_error(config_name: str) -> str:

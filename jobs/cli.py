@@ -1,0 +1,77 @@
+"""The command line's door: names the commands without importing them, and turns errors into exit codes."""
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+# Each command's first line of help stands here, so that `svc-jobs --help` imports none of their code.
+COMMANDS = {
+    "run": "All stages in order, from raw recordings to a trained voice, converted audio and a report.",
+    "prepare": "Find the speakers and recordings, write speaker ids, config and slice plan.",
+    "slice": "Cut recordings into 44.1 kHz clips: slice, trim, normalise and resample in one pass.",
+    "filelists": "Write the train and validation lists.",
+    "features": "Write the five sidecars of every listed clip.",
+    "train": "Train until the set number of steps, from the newest checkpoint on.",
+    "evaluate": "Measure every checkpoint on the validation clips and name the best.",
+    "convert": "Convert audio files to a speaker's voice.",
+    "publish": "Write the release: safetensors, a 4.1 model file, config, model card, hashes.",
+    "report": "Write one HTML page of everything that exists.",
+    "doctor": "Check this machine and the workspace for what the stages need.",
+    "models": "List, fetch and verify pretrained encoders and f0 predictors.",
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists stubs; the real command is imported when it is called."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, stub, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if stub and name else stub, rest
+
+
+def load_command(name: str) -> Any:
+    """The real command, a `TyperCommand` or `TyperGroup`."""
+    from jobs import commands
+
+    return commands.command_named(name)
+
+
+app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def svc_jobs() -> None:
+    """From raw recordings of a speaker to a trained so-vits-svc 4.1-compatible voice model.
+
+    Exit codes: 0 done, 2 a flag does not parse, 66 bad input, 70 our bug or diverged training, 75 try again
+    (preempted, disk full, network), 78 configuration.
+    """
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code; errors end as one sentence on stderr."""
+    try:
+        result: Any = typer.main.get_command(app).main(arguments, prog_name="svc-jobs", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except typer.Exit as error:
+        return error.exit_code
+    except TyperException as error:
+        error.show()
+        return 2
+    except Exception as error:  # noqa: BLE001  the boundary: everything becomes an exit code
+        from jobs.failures import report_failure
+
+        return report_failure(error, arguments)

@@ -1,0 +1,216 @@
+"""Every command of `svc-jobs`, thin: parse, open the workspace, call the stage, answer."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jobs.cli import COMMANDS
+from jobs.console import Console, StageResult
+from jobs.session import Session, open_workspace
+from jobs.settings import with_convert_options, with_settings
+from jobs.stop import Stop
+
+Workspace = Annotated[
+    str, typer.Option("--workspace", "-w", envvar="SVC_WORKSPACE", help="Folder that holds raw/ and gets everything else.")
+]
+OptionalWorkspace = Annotated[
+    str | None,
+    typer.Option("--workspace", "-w", envvar="SVC_WORKSPACE", help="Folder that holds raw/ and gets everything else."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; progress as JSON lines on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also say what is passed over, and show tracebacks.")]
+Speakers = Annotated[
+    list[str] | None, typer.Option("--speaker", help="Speaker (a folder of raw/); repeat for several; default: all.")
+]
+Voice = Annotated[str | None, typer.Option("--voice", help="Name of the model; needed once, with several speakers.")]
+Shard = Annotated[int, typer.Option("--shard", help="Which part of the work, counted from 0.")]
+Shards = Annotated[int, typer.Option("--shards", help="Into how many parts the work is divided.")]
+Device = Annotated[
+    str, typer.Option("--device", help="cuda (fails without a GPU), cpu, or auto (a GPU where there is one).")
+]
+Base = Annotated[str | None, typer.Option("--base", help="G_0.pth,D_0.pth of a model to fine-tune from.")]
+
+
+def begin(workspace: str, json_: bool, quiet: bool, verbose: bool) -> Session:
+    stop = Stop()
+    stop.install()
+    return Session(open_workspace(workspace), Console(json_, quiet, verbose), stop)
+
+
+def answer(console: Console, result: StageResult) -> None:
+    """The end of a command that is one stage."""
+    console.stage(result)
+    console.result({"status": "done", "exit_code": 0, **asdict(result)})
+
+
+@with_settings
+def prepare(
+    workspace: Workspace,
+    speaker: Speakers = None,
+    voice: Voice = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    *,
+    changes: dict[str, Any],
+) -> None:
+    from jobs.stages.prepare import prepare as stage
+
+    session = begin(workspace, json_, quiet, verbose)
+    answer(session.console, stage(session, speaker or [], voice, changes))
+
+
+def slice_(
+    workspace: Workspace,
+    shard: Shard = 0,
+    shards: Shards = 1,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    from jobs.stages.slice import slice_recordings
+
+    session = begin(workspace, json_, quiet, verbose)
+    answer(session.console, slice_recordings(session, shard, shards))
+
+
+def filelists(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    from jobs.stages.filelists import make_filelists
+
+    session = begin(workspace, json_, quiet, verbose)
+    answer(session.console, make_filelists(session))
+
+
+def features(
+    workspace: Workspace,
+    shard: Shard = 0,
+    shards: Shards = 1,
+    device: Device = "auto",
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    from jobs.stages.features import extract_features
+
+    session = begin(workspace, json_, quiet, verbose)
+    answer(session.console, extract_features(session, shard, shards, device))
+
+
+def train(
+    workspace: Workspace,
+    base: Base = None,
+    device: Device = "auto",
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    from jobs.stages.train import train as stage
+
+    session = begin(workspace, json_, quiet, verbose)
+    answer(session.console, stage(session, device, base))
+
+
+def evaluate(
+    workspace: Workspace,
+    device: Device = "auto",
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    from jobs.stages.evaluate import evaluate as stage
+
+    session = begin(workspace, json_, quiet, verbose)
+    answer(session.console, stage(session, device))
+
+
+@with_convert_options
+def convert(
+    inputs: Annotated[list[Path], typer.Argument(help="Audio files of any format and rate.")],
+    speaker: Annotated[str, typer.Option("--speaker", help="Target speaker, by name or id.")],
+    workspace: OptionalWorkspace = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A release folder or a G_*.pth; default: the workspace's best.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="config.json of a G_*.pth given by --model.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Output file (.wav or .flac) or folder; default: converted/<voice>/.")
+    ] = None,
+    device: Device = "auto",
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    *,
+    options: dict[str, Any],
+) -> None:
+    from jobs.stages.convert import ConvertRequest, convert_files
+
+    Stop().install()
+    root = open_workspace(workspace) if workspace else None
+    request = ConvertRequest(inputs, {"speaker": speaker, **options}, device, model, config, output)
+    console = Console(json_, quiet, verbose)
+    answer(console, convert_files(console, root, request))
+
+
+def publish(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    from jobs.stages.publish import publish as stage
+
+    session = begin(workspace, json_, quiet, verbose)
+    answer(session.console, stage(session))
+
+
+def report(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    from jobs.stages.report import write_report
+
+    session = begin(workspace, json_, quiet, verbose)
+    answer(session.console, write_report(session))
+
+
+@with_settings
+def run(
+    workspace: Workspace,
+    speaker: Speakers = None,
+    voice: Voice = None,
+    base: Base = None,
+    convert: Annotated[
+        list[Path] | None,
+        typer.Option("--convert", help="Audio to convert at the end; repeat for several; default: a validation clip."),
+    ] = None,
+    device: Device = "auto",
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    *,
+    changes: dict[str, Any],
+) -> None:
+    from jobs.pipeline import RunRequest, run_all
+
+    session = begin(workspace, json_, quiet, verbose)
+    request = RunRequest(speaker or [], voice, changes, base, convert or [], device)
+    stages = [asdict(result) for result in run_all(session, request)]
+    session.console.result({"status": "done", "exit_code": 0, "stages": stages})
+
+
+def doctor(
+    workspace: OptionalWorkspace = None, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> None:
+    from jobs.doctor import examine
+
+    examine(Path(workspace) if workspace else None, Console(json_, quiet, verbose))
+
+
+def command_named(name: str) -> Any:
+    """The real command behind a name of `jobs.cli.COMMANDS`."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if name == "models":
+        from jobs import models
+
+        app = models.app
+        app.info.help = COMMANDS[name]
+        return typer.main.get_command(app)
+    function: Callable[..., None] = globals()[{"slice": "slice_"}.get(name, name)]
+    app.command(name, help=COMMANDS[name])(function)
+    return typer.main.get_command(app)

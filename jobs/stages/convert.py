@@ -1,0 +1,168 @@
+"""convert: audio files -> the same in a speaker's voice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.console import Console, StageResult
+from jobs.session import Session, find_config
+from svc_core import files, layout, manifest
+from svc_core.conversion.convert import CONVERSION_VERSION, Conversion, convert
+from svc_core.conversion.options import ConvertOptions
+from svc_core.conversion.voice import WEIGHTS_FILE, VoiceModel, load_voice
+from svc_core.device import resolve_device
+from svc_core.errors import BadInput, ConfigError
+from svc_core.manifest import FileRecord
+
+SUFFIXES = (".wav", ".flac")
+
+
+@dataclass(frozen=True)
+class ConvertRequest:
+    inputs: list[Path]
+    options: dict[str, Any]
+    device: str
+    model: Path | None = None
+    config: Path | None = None
+    output: Path | None = None
+
+
+class Converted(manifest.Record):
+    """Record of one converted file in a workspace. `source` is relative to its own folder."""
+
+    version: int
+    source: FileRecord
+    weights: FileRecord
+    output: FileRecord
+    options: ConvertOptions
+    conversion: Conversion
+
+
+def convert_files(console: Console, root: Path | None, request: ConvertRequest) -> StageResult:
+    """Converts every input; a bad one does not keep the others from being done. Raises BadInput naming those."""
+    options = ConvertOptions.parse(request.options)
+    _check_output(request)
+    if root is not None and request.model is None and request.output is None:
+        made = _Workspace(console, root, request.device, options)
+    else:
+        made = _Elsewhere(console, request, _model(root, request), options)
+    done = skipped = 0
+    errors = []
+    for source in request.inputs:
+        try:
+            fresh = made.convert(source)
+            done, skipped = done + fresh, skipped + (not fresh)
+        except BadInput as error:
+            errors.append(str(error))
+    if errors:
+        raise BadInput("; ".join(errors))
+    verb = "converted" if done else "already done"
+    message = f"{verb}: {len(request.inputs)} files to {options.speaker}, in {made.place}"
+    return StageResult("convert", done, skipped, message, {"outputs": made.outputs})
+
+
+def convert_in_run(session: Session, sources: list[Path], device: str) -> Iterator[StageResult]:
+    """What `run` converts: the given files to each speaker, or a validation clip of each speaker to itself."""
+    lists = session.filelists()
+    for speaker in session.config().spk:
+        unseen = [session.root / clip.key for clip in lists.clips if clip.side == "val" and clip.speaker == speaker]
+        request = ConvertRequest(sources or unseen[:1], {"speaker": speaker}, device)
+        yield convert_files(session.console, session.root, request)
+
+
+class _Workspace:
+    """Converts into `converted/<voice>/` with the released model; what is recorded with equal inputs is not redone."""
+
+    def __init__(self, console: Console, root: Path, device: str, options: ConvertOptions) -> None:
+        self._console, self._root, self._device, self._options = console, root, device, options
+        config = find_config(root)
+        if config is None:
+            raise ConfigError(f"{root} has no config: run the earlier stages, or name a model with --model")
+        self._voice = config.svc_jobs.voice
+        self._release = layout.release_dir(self._voice)
+        if not (root / self._release / WEIGHTS_FILE).is_file():
+            raise ConfigError(f"{root / self._release} holds no release: run publish first, or give --model")
+        self._model: VoiceModel | None = None
+        self.place = str(root / layout.converted_dir(self._voice))
+        self.outputs: list[str] = []
+
+    def convert(self, source: Path) -> bool:
+        if not source.is_file():
+            raise BadInput(f"{source} does not exist or is no file: give an audio file")
+        sha256 = files.sha256_file(source)
+        key = layout.converted_key(self._voice, source.name, sha256, self._options.speaker)
+        self.outputs.append(key)
+        record_path = self._root / layout.convert_manifest(key)
+        if self._stands(Converted.read(record_path), sha256):
+            return False
+        if self._model is None:
+            self._model = load_voice(self._root / self._release, device=resolve_device(self._device))
+        conversion = _convert(self._console, source, self._root / key, self._model, self._options)
+        Converted(
+            version=CONVERSION_VERSION,
+            source=FileRecord.of(source.parent, source.name, conversion.source_sha256),
+            weights=FileRecord.of(self._root, f"{self._release}/{WEIGHTS_FILE}", self._model.weights_sha256),
+            output=FileRecord.of(self._root, key, conversion.output_sha256),
+            options=self._options,
+            conversion=conversion,
+        ).write(record_path)
+        return True
+
+    def _stands(self, record: Converted | None, source_sha256: str) -> bool:
+        return (
+            record is not None
+            and record.version == CONVERSION_VERSION
+            and record.options == self._options
+            and record.source.sha256 == source_sha256
+            and record.weights.check(self._root) is not None
+            and record.output.check(self._root) is not None
+        )
+
+
+class _Elsewhere:
+    """Converts to where the user said, with the model the user named; nothing is recorded."""
+
+    def __init__(self, console: Console, request: ConvertRequest, model: Path, options: ConvertOptions) -> None:
+        self._console, self._request, self._options = console, request, options
+        self._model = load_voice(model, request.config, device=resolve_device(request.device))
+        self.place = str(request.output or Path.cwd())
+        self.outputs: list[str] = []
+
+    def convert(self, source: Path) -> bool:
+        output = self._request.output or Path()
+        if output.suffix.lower() not in SUFFIXES:
+            output = output / f"{source.stem}-{layout.slug(self._options.speaker)}.wav"
+        _convert(self._console, source, output, self._model, self._options)
+        self.outputs.append(str(output))
+        return True
+
+
+def _convert(console: Console, source: Path, output: Path, model: VoiceModel, options: ConvertOptions) -> Conversion:
+    with console.progress("convert", 1, "s of audio") as progress:
+
+        def show(done_s: float, total_s: float) -> None:
+            progress.resize(total_s)
+            progress.reach(done_s, source.name)
+
+        conversion = convert(source, output, model, options, show)
+    for note in conversion.notes:
+        console.say(f"{source.name}: {note}")
+    return conversion
+
+
+def _model(root: Path | None, request: ConvertRequest) -> Path:
+    if request.model is not None:
+        return request.model
+    config = find_config(root) if root else None
+    if root is None or config is None:
+        raise ConfigError("no model is named: give --model (a release folder or G_*.pth), or -w with a trained voice")
+    return root / layout.release_dir(config.svc_jobs.voice)
+
+
+def _check_output(request: ConvertRequest) -> None:
+    output = request.output
+    if output and output.suffix.lower() in SUFFIXES and len(request.inputs) > 1:
+        raise ConfigError(f"-o {output} is one file for {len(request.inputs)} inputs: give a folder")
+    if request.config and (request.model is None or request.model.is_dir()):
+        raise ConfigError("--config belongs to a G_*.pth given with --model")

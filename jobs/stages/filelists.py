@@ -1,0 +1,67 @@
+"""filelists: the clips of all recordings -> train and validation lists."""
+
+from pathlib import Path
+
+from jobs.console import StageResult
+from jobs.session import Session
+from jobs.stages.slice import check_poison, troubles
+from svc_core import files, filelists, layout
+from svc_core.audio.prepare import RecordingRecord
+from svc_core.errors import BadInput
+from svc_core.filelists import Filelists, Side
+from svc_core.plan import SlicePlan
+
+
+def make_filelists(session: Session) -> StageResult:
+    root, config, plan = session.root, session.config(), session.slice_plan()
+    records = _records(root, plan)
+    errors = [item.error for item in plan.recordings if item.error]
+    check_poison(errors + troubles(records), len(plan.recordings) or len(records), config)
+    made = filelists.build(records, config.spk, _listed(root), config.svc_jobs.split)
+    texts: dict[str, str] = {layout.TRAIN_LIST: made.lines("train"), layout.VAL_LIST: made.lines("val")}
+    changed = Filelists.read(root / layout.FILELISTS_PLAN) != made
+    for key, text in texts.items():
+        if not (root / key).is_file() or (root / key).read_text(encoding="utf-8") != text:
+            files.write_text(root / key, text)
+            changed = True
+    if changed:
+        made.write(root / layout.FILELISTS_PLAN)
+    return _result(made, changed)
+
+
+def _records(root: Path, plan: SlicePlan) -> list[RecordingRecord]:
+    """What slice made of each planned recording, and of speakers whose raw folder is gone."""
+    records, missing = [], []
+    for recording in plan.to_slice():
+        record = RecordingRecord.read(root / layout.slice_manifest(recording.key))
+        records.append(record) if record else missing.append(recording.key)
+    if missing:
+        raise BadInput(f"{len(missing)} recordings are not sliced yet (the first: {missing[0]}): run slice first")
+    for speaker in plan.speakers_without_raw:
+        for path in sorted((root / layout.slice_manifests_dir(speaker)).glob("*.json")):
+            if record := RecordingRecord.read(path):
+                records.append(record)
+    return records
+
+
+def _listed(root: Path) -> dict[str, Side]:
+    """The clips of the present lists. A clip in both stays in validation, so that it is never trained on."""
+    listed: dict[str, Side] = {}
+    sides: list[tuple[str, Side]] = [(layout.TRAIN_LIST, "train"), (layout.VAL_LIST, "val")]
+    for key, side in sides:
+        path = root / key
+        if path.is_file():
+            listed |= filelists.parse_list(path.read_text(encoding="utf-8"), side, str(path))
+    return listed
+
+
+def _result(made: Filelists, changed: bool) -> StageResult:
+    counts = {side: sum(clip.side == side for clip in made.clips) for side in ("train", "val")}
+    minutes = {side: made.seconds(side) / 60 for side in ("train", "val")}  # type: ignore[arg-type]
+    verb = "listed" if changed else "already done"
+    message = (
+        f"{verb}: {counts['train']} training clips ({minutes['train']:.1f} min), "
+        f"{counts['val']} validation clips ({minutes['val']:.1f} min)"
+    )
+    facts = {**counts, "seconds": {side: round(value * 60, 1) for side, value in minutes.items()}, "shards": made.shards}
+    return StageResult("filelists", len(made.clips) if changed else 0, 0 if changed else len(made.clips), message, facts)

@@ -1,0 +1,71 @@
+"""prepare: speakers and their ids, the config, and what there is to slice."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.console import StageResult
+from jobs.session import Session, find_config
+from svc_core import config as configs
+from svc_core import files, layout, plan, settings
+from svc_core.plan import SlicePlan
+
+
+def prepare(session: Session, speakers: Sequence[str], voice: str | None, changes: dict[str, Any]) -> StageResult:
+    root, console = session.root, session.console
+    ids = plan.read_speaker_map(root)
+    names = plan.find_speakers(root, speakers, list(ids))
+    voice = plan.find_voice(root, voice, names)
+    ids = plan.assign_ids(ids, names)
+    existing = find_config(root)
+    config = settings.build(existing, voice, ids, changes)
+
+    previous = SlicePlan.read(root / layout.PREPARE_PLAN)
+    listed = plan.listing(root, names)
+    with console.progress("prepare", len(listed), "files") as progress:
+        scanned = plan.scan(root, progress.over(listed), previous)
+    made = plan.make(root, config, scanned)
+    for sentence in plan.consequences(previous, made.settings):
+        console.say(sentence)
+    _report_oddities(session, made)
+
+    if previous == made and existing == config and plan.read_speaker_map(root) == ids:
+        return _result(made, "already done", skipped=len(made.recordings))
+    if plan.read_speaker_map(root) != ids:
+        files.write_json(root / layout.SPEAKER_MAP, ids, durable=True)
+    if existing != config:
+        configs.save(config, root / layout.config_key(voice))
+    made.write(root / layout.PREPARE_PLAN)
+    return _result(made, "planned", done=len(made.recordings))
+
+
+def _report_oddities(session: Session, made: SlicePlan) -> None:
+    for recording in made.recordings:
+        if recording.error:
+            session.console.warn(f"{recording.error}")
+        elif recording.duplicate_of:
+            session.console.warn(f"{recording.key} has the content of {recording.duplicate_of}: one is kept")
+    for speaker in made.speakers_without_raw:
+        session.console.warn(f"{layout.raw_dir(speaker)} is gone: the clips made from it before are used")
+    if made.ignored:
+        names = ", ".join(entry.key for entry in made.ignored[:5])
+        session.console.detail(f"{len(made.ignored)} files that are no recordings were ignored: {names}")
+
+
+def _result(made: SlicePlan, verb: str, *, done: int = 0, skipped: int = 0) -> StageResult:
+    usable = made.to_slice()
+    seconds = sum(recording.cost_s for recording in usable)
+    speakers = sorted({recording.speaker for recording in usable})
+    message = (
+        f"{verb}: {len(usable)} recordings of {', '.join(speakers) or 'nobody'}, {seconds / 60:.1f} min, "
+        f"voice {made.voice!r}"
+    )
+    facts = {
+        "voice": made.voice,
+        "recordings": len(usable),
+        "seconds": round(seconds, 1),
+        "shards": made.shards,
+        "unusable": [recording.error for recording in made.recordings if recording.error],
+        "duplicates": [recording.key for recording in made.recordings if recording.duplicate_of],
+        "ignored": len(made.ignored),
+    }
+    return StageResult("prepare", done, skipped, message, facts)

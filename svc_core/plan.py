@@ -1,0 +1,300 @@
+"""Door of the prepare stage: who the speakers are, and which recordings there are to slice.
+
+Reads the listing of `raw/` and the headers of its files, never their sound.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+from svc_core import files, layout, manifest
+from svc_core.audio import io
+from svc_core.audio.prepare import settings_fingerprint
+from svc_core.config import Config
+from svc_core.errors import BadInput, ConfigError
+
+# Files that lie beside recordings in real folders and are no mistake. Anything else that is not audio is reported.
+COMPANIONS = frozenset(
+    ".txt .md .json .jsonl .csv .tsv .lab .textgrid .srt .vtt .lrc .xml .html .htm .pdf .doc .docx .rtf .log .cue .m3u"
+    " .m3u8 .jpg .jpeg .png .gif .webp .bmp .py .sh .yaml .yml .toml .ini .npy .pt .sha256 .md5".split()
+)
+JUNK_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
+SHARD_SECONDS = 3600.0
+
+
+class Recording(manifest.Record):
+    """One raw file as its header describes it. `seconds` is None where the header does not say."""
+
+    key: str
+    speaker: str
+    size: int
+    stamp: str
+    seconds: float | None = None
+    rate_hz: int | None = None
+    channels: int | None = None
+    container: str | None = None
+    sha256: str | None = None
+    error: str | None = None
+    duplicate_of: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.error is None and self.duplicate_of is None
+
+    @property
+    def cost_s(self) -> float:
+        """Seconds of work to expect, for balancing; a guess of 16 kB/s where the header is silent."""
+        return self.seconds if self.seconds is not None else self.size / 16_000
+
+
+class Ignored(manifest.Record):
+    key: str
+    reason: str
+
+
+class SlicePlan(manifest.Record):
+    """`manifests/prepare/plan.json`: everything found under `raw/`, and the settings it was found with."""
+
+    voice: str
+    recordings: tuple[Recording, ...]
+    ignored: tuple[Ignored, ...]
+    speakers_without_raw: tuple[str, ...]
+    shards: int
+    settings: dict[str, str]
+
+    def to_slice(self) -> list[Recording]:
+        return [recording for recording in self.recordings if recording.usable]
+
+
+class Weighted(Protocol):
+    @property
+    def key(self) -> str: ...
+    @property
+    def cost_s(self) -> float: ...
+
+
+Work = TypeVar("Work", bound=Weighted)
+
+
+def shard(items: Sequence[Work], index: int, count: int) -> list[Work]:
+    """Part `index` of `count` of the work, balanced by duration (longest first onto the lightest part).
+
+    Every item falls into exactly one part; the result depends on the items alone, so N machines agree.
+    """
+    if count < 1 or not 0 <= index < count:
+        raise ConfigError(f"--shard must be from 0 to {max(count, 1) - 1} with --shards {count}: it is {index}")
+    loads = [0.0] * count
+    mine = []
+    for item in sorted(items, key=lambda item: (-item.cost_s, item.key)):
+        lightest = loads.index(min(loads))
+        loads[lightest] += item.cost_s
+        if lightest == index:
+            mine.append(item)
+    return sorted(mine, key=lambda item: item.key)
+
+
+def find_speakers(root: Path, named: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Speakers of the workspace: those it knows, and those named, or all folders of `raw/` where none is named.
+
+    Raises BadInput where there is nobody, ConfigError for a folder name that cannot be a speaker's.
+    """
+    raw = root / layout.RAW
+    folders = sorted(entry.name for entry in os.scandir(raw) if entry.is_dir()) if raw.is_dir() else []
+    folders = [name for name in folders if not name.startswith(".") and name.lower() not in JUNK_NAMES]
+    for name in named:
+        layout.check_speaker(name)
+        if name not in folders and name not in known:
+            raise BadInput(f"{root / layout.RAW / name} does not exist: put the recordings of {name!r} into it")
+    chosen = sorted({*known, *(named or folders)})
+    for name in chosen:
+        layout.check_speaker(name)
+    if not chosen:
+        raise BadInput(f"{raw} has no speaker: put recordings into {raw}/<speaker>/ and run again")
+    return chosen
+
+
+def assign_ids(known: dict[str, int], speakers: Sequence[str]) -> dict[str, int]:
+    """Ids that stay: known speakers keep theirs, new ones follow in the order of their names."""
+    ids = dict(known)
+    for name in sorted(speakers):
+        if name not in ids:
+            ids[name] = max(ids.values(), default=-1) + 1
+    return ids
+
+
+def read_speaker_map(root: Path) -> dict[str, int]:
+    """The ids given so far, {} in a new workspace. Raises ConfigError where the file is damaged."""
+    import json
+
+    path = root / layout.SPEAKER_MAP
+    try:
+        ids = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        raise ConfigError(f"{path} is not JSON: restore it, ids of trained speakers must not be guessed") from None
+    if (
+        not isinstance(ids, dict)
+        or not all(type(value) is int and value >= 0 for value in ids.values())
+        or len(set(ids.values())) != len(ids)
+    ):
+        raise ConfigError(f"{path} must map speakers to different ids from 0: restore it")
+    return ids
+
+
+def find_voice(root: Path, given: str | None, speakers: Sequence[str]) -> str:
+    """The model's name: what the workspace's config says, else --voice, else its only speaker's.
+
+    Raises ConfigError where it cannot be told, or would change.
+    """
+    folder = root / layout.CONFIGS
+    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    voices = [voice for name in names if (voice := layout.voice_of_config(name))]
+    if len(voices) > 1:
+        raise ConfigError(f"{folder} holds the configs of {', '.join(voices)}: a workspace is one voice, keep one")
+    if voices:
+        if given not in (None, voices[0]):
+            raise ConfigError(f"this workspace is the voice {voices[0]!r} and stays it: use another -w for {given!r}")
+        return voices[0]
+    if given is not None:
+        return layout.check_speaker(given)
+    if len(speakers) != 1:
+        raise ConfigError(f"{len(speakers)} speakers make one model here ({', '.join(speakers)}): name it with --voice")
+    return speakers[0]
+
+
+class Listed(NamedTuple):
+    key: str
+    speaker: str
+
+
+def listing(root: Path, speakers: Sequence[str]) -> list[Listed]:
+    """Every file below the speakers' raw folders, sorted; links to folders are not followed."""
+    return [Listed(key, speaker) for speaker in speakers for key in _walk(root, layout.raw_dir(speaker))]
+
+
+def scan(root: Path, listed: Iterable[Listed], previous: SlicePlan | None) -> "Scan":
+    """Probes the listed files that can be recordings.
+
+    A file that the previous plan knows with the same size and stamp is not opened again.
+    """
+    known = {recording.key: recording for recording in previous.recordings} if previous else {}
+    recordings, ignored = [], []
+    for key, speaker in listed:
+        if reason := _ignore_reason(key):
+            ignored.append(Ignored(key=_printable(key), reason=reason))
+        else:
+            recordings.append(_probe(root, key, speaker, known.get(key)))
+    return Scan(recordings=tuple(_mark_duplicates(root, recordings)), ignored=tuple(ignored))
+
+
+class Scan(manifest.Record):
+    recordings: tuple[Recording, ...]
+    ignored: tuple[Ignored, ...]
+
+
+def settings_facts(config: Config) -> dict[str, str]:
+    """What later stages depend on, one fingerprint each, to say what a changed setting makes redo."""
+    ours = config.svc_jobs
+    return {
+        "slicing or loudness": settings_fingerprint(ours.slice, ours.loudness),
+        "encoder": manifest.fingerprint(
+            config.model.speech_encoder, ours.features.encoder_backend, ours.features.encoder_precision
+        ),
+        "f0 predictor": manifest.fingerprint(ours.features.f0_predictor),
+        "network": config.training_digest(),
+    }
+
+
+REDOES = {
+    "slicing or loudness": "every recording is sliced again, and its sidecars with it",
+    "encoder": "every .soft.pt is made again",
+    "f0 predictor": "every .f0.npy and .uv.npy is made again",
+    "network": "checkpoints of the old settings cannot be continued, train will say so",
+}
+
+
+def consequences(previous: SlicePlan | None, settings: dict[str, str]) -> list[str]:
+    """One sentence for each group of settings that differs from the last time."""
+    if previous is None:
+        return []
+    changed = [name for name, value in settings.items() if previous.settings.get(name, value) != value]
+    return [f"{name} changed: {REDOES[name]}" for name in changed]
+
+
+def make(root: Path, config: Config, scanned: Scan) -> SlicePlan:
+    """The plan. Raises BadInput where there is nothing to work with."""
+    plan = SlicePlan(
+        voice=config.svc_jobs.voice,
+        recordings=scanned.recordings,
+        ignored=scanned.ignored,
+        speakers_without_raw=tuple(name for name in config.spk if not (root / layout.raw_dir(name)).is_dir()),
+        shards=1,
+        settings=settings_facts(config),
+    )
+    for speaker in config.spk:
+        mine = [recording for recording in plan.recordings if recording.speaker == speaker]
+        if not any(recording.usable for recording in mine) and speaker not in plan.speakers_without_raw:
+            reason = next((f": {recording.error}" for recording in mine if recording.error), "")
+            raise BadInput(f"{root / layout.raw_dir(speaker)} has no usable audio among {len(mine)} files{reason}")
+        if speaker in plan.speakers_without_raw and not (root / layout.wavs_dir(speaker)).is_dir():
+            raise BadInput(f"{root / layout.raw_dir(speaker)} does not exist: put the recordings of {speaker!r} into it")
+    seconds = sum(recording.cost_s for recording in plan.to_slice())
+    return plan.model_copy(update={"shards": max(1, round(seconds / SHARD_SECONDS))})
+
+
+def _walk(root: Path, folder: str) -> Iterator[str]:
+    for place, folders, names in os.walk(root / folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name.lower() not in JUNK_NAMES)
+        for name in sorted(names):
+            yield (Path(place) / name).relative_to(root).as_posix()
+
+
+def _ignore_reason(key: str) -> str | None:
+    name = key.rpartition("/")[2]
+    if name.startswith(".") or name.lower() in JUNK_NAMES:
+        return "hidden or left by the system"
+    if Path(name).suffix.lower() in COMPANIONS:
+        return "not audio by its suffix"
+    return None
+
+
+def _printable(key: str) -> str:
+    return key.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _probe(root: Path, key: str, speaker: str, known: Recording | None) -> Recording:
+    stat = (root / key).lstat()
+    facts = {"key": _printable(key), "speaker": speaker, "size": stat.st_size, "stamp": manifest.stamp_of(stat)}
+    if known and known.error is None and (known.size, known.stamp) == (stat.st_size, facts["stamp"]):
+        return known.model_copy(update={"duplicate_of": None})
+    if facts["key"] != key:
+        return Recording(**facts, error="its name is not UTF-8: rename it")
+    try:
+        header = io.probe(root / key)
+    except BadInput as error:
+        return Recording(**facts, error=str(error))
+    return Recording(
+        **facts,
+        seconds=header.duration_s,
+        rate_hz=header.rate_hz,
+        channels=header.channels,
+        container=header.container,
+    )
+
+
+def _mark_duplicates(root: Path, recordings: list[Recording]) -> list[Recording]:
+    """Marks files with the content of an earlier one. Only files of equal size are read, and only once."""
+    by_size: dict[int, list[Recording]] = {}
+    for recording in recordings:
+        if recording.error is None:
+            by_size.setdefault(recording.size, []).append(recording)
+    originals: dict[str, str] = {}
+    found: dict[str, dict[str, str | None]] = {}
+    for group in by_size.values():
+        for recording in group if len(group) > 1 else []:
+            content = recording.sha256 or files.sha256_file(root / recording.key)
+            original = originals.setdefault(content, recording.key)
+            found[recording.key] = {"sha256": content, "duplicate_of": original if original != recording.key else None}
+    return [recording.model_copy(update=found.get(recording.key, {})) for recording in recordings]

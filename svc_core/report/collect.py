@@ -1,0 +1,106 @@
+"""Facts for the report, from whatever exists: a stage that has not run leaves its part empty."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from svc_core import layout
+from svc_core.audio.prepare import RecordingRecord
+from svc_core.config import Config
+from svc_core.conversion.convert import Conversion
+from svc_core.errors import BadInput
+from svc_core.evaluation.evaluate import Evaluation
+from svc_core.features import sidecar
+from svc_core.filelists import Filelists
+from svc_core.plan import SlicePlan
+
+PITCH_CLIPS_PER_SPEAKER = 200
+
+
+@dataclass(frozen=True)
+class Facts:
+    voice: str
+    config: Config
+    plan: SlicePlan | None
+    recordings: list[RecordingRecord]
+    lists: Filelists | None
+    voiced_f0_hz: dict[str, np.ndarray] = field(default_factory=dict)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    evaluation: Evaluation | None = None
+    conversions: list[Conversion] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+
+def collect(root: Path, config: Config) -> Facts:
+    """Everything that the workspace records of one voice."""
+    voice = config.svc_jobs.voice
+    plan = SlicePlan.read(root / layout.PREPARE_PLAN)
+    lists = Filelists.read(root / layout.FILELISTS_PLAN)
+    recordings = [
+        record
+        for speaker in config.spk
+        for path in sorted((root / layout.slice_manifests_dir(speaker)).glob("*.json"))
+        if (record := RecordingRecord.read(path))
+    ]
+    return Facts(
+        voice=voice,
+        config=config,
+        plan=plan,
+        recordings=_of_plan(recordings, plan),
+        lists=lists,
+        voiced_f0_hz=_voiced_f0(root, lists) if lists else {},
+        metrics=_metrics(root / layout.metrics_key(voice)),
+        evaluation=Evaluation.read(root / layout.evaluation_key(voice)),
+        conversions=_conversions(root),
+        hashes=_hashes(root, voice),
+    )
+
+
+def _of_plan(recordings: list[RecordingRecord], plan: SlicePlan | None) -> list[RecordingRecord]:
+    """Without the records of recordings that were taken out of `raw/` since."""
+    if plan is None:
+        return recordings
+    keys = {recording.key for recording in plan.to_slice()}
+    return [
+        record for record in recordings if record.source.key in keys or record.speaker in plan.speakers_without_raw
+    ]
+
+
+def _voiced_f0(root: Path, lists: Filelists) -> dict[str, np.ndarray]:
+    """f0 of voiced frames by speaker, in Hz, from at most some hundred clips each."""
+    found: dict[str, list[np.ndarray]] = {}
+    for clip in lists.clips:
+        mine = found.setdefault(clip.speaker, [])
+        if len(mine) >= PITCH_CLIPS_PER_SPEAKER:
+            continue
+        try:
+            pitch = sidecar.read_pitch(root, clip.key)
+        except BadInput:
+            continue
+        mine.append(pitch.f0_hz[pitch.uv > 0])
+    return {speaker: np.concatenate(parts) for speaker, parts in found.items() if parts}
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _conversions(root: Path) -> list[Conversion]:
+    paths = sorted((root / layout.CONVERT_MANIFESTS).glob("*.json"))
+    return [record for path in paths if (record := Conversion.read(path)) and (root / record.output).is_file()]
+
+
+def _hashes(root: Path, voice: str) -> dict[str, str]:
+    """sha256 of the files that pin a result: checkpoints and release."""
+    hashes: dict[str, str] = {}
+    sums = root / layout.release_dir(voice) / "SHA256SUMS"
+    if sums.is_file():
+        for line in sums.read_text(encoding="utf-8").splitlines():
+            digest, _, name = line.partition("  ")
+            hashes[f"{layout.release_dir(voice)}/{name}"] = digest
+    return hashes
