@@ -7,9 +7,10 @@ from typing import Any
 
 from jobs.console import Console, StageResult
 from jobs.session import Session, find_config
-from svc_core import files, layout, manifest
+from svc_core import files, layout
 from svc_core.conversion.convert import CONVERSION_VERSION, Conversion, convert
 from svc_core.conversion.options import ConvertOptions
+from svc_core.conversion.record import Converted
 from svc_core.conversion.voice import WEIGHTS_FILE, VoiceModel, load_voice
 from svc_core.device import resolve_device
 from svc_core.errors import BadInput, ConfigError
@@ -26,17 +27,6 @@ class ConvertRequest:
     model: Path | None = None
     config: Path | None = None
     output: Path | None = None
-
-
-class Converted(manifest.Record):
-    """Record of one converted file in a workspace. `source` is relative to its own folder."""
-
-    version: int
-    source: FileRecord
-    weights: FileRecord
-    output: FileRecord
-    options: ConvertOptions
-    conversion: Conversion
 
 
 def convert_files(console: Console, root: Path | None, request: ConvertRequest) -> StageResult:
@@ -100,7 +90,6 @@ class _Workspace:
             self._model = load_voice(self._root / self._release, device=resolve_device(self._device))
         conversion = _convert(self._console, source, self._root / key, self._model, self._options)
         Converted(
-            version=CONVERSION_VERSION,
             source=FileRecord.of(source.parent, source.name, conversion.source_sha256),
             weights=FileRecord.of(self._root, f"{self._release}/{WEIGHTS_FILE}", self._model.weights_sha256),
             output=FileRecord.of(self._root, key, conversion.output_sha256),

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from svc_core import layout
+from svc_core import layout, manifest
 from svc_core.audio.prepare import RecordingRecord
 from svc_core.config import Config
-from svc_core.conversion.convert import Conversion
+from svc_core.conversion.record import Converted
 from svc_core.errors import BadInput
 from svc_core.evaluation.evaluate import Evaluation
 from svc_core.features import sidecar
 from svc_core.filelists import Filelists
+from svc_core.files import sha256_bytes
 from svc_core.plan import SlicePlan
 
 PITCH_CLIPS_PER_SPEAKER = 200
@@ -30,8 +31,16 @@ class Facts:
     voiced_f0_hz: dict[str, np.ndarray] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     evaluation: Evaluation | None = None
-    conversions: list[Conversion] = field(default_factory=list)
+    conversions: list[Converted] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Equal exactly when the page would be."""
+        f0 = {name: sha256_bytes(values.tobytes()) for name, values in self.voiced_f0_hz.items()}
+        records = [record.model_dump(mode="json") for record in (*self.recordings, *self.conversions)]
+        return manifest.fingerprint(
+            self.config, self.plan, self.lists, self.evaluation, records, f0, self.metrics, self.hashes
+        )
 
 
 def collect(root: Path, config: Config) -> Facts:
@@ -77,10 +86,11 @@ def _voiced_f0(root: Path, lists: Filelists) -> dict[str, np.ndarray]:
         if len(mine) >= PITCH_CLIPS_PER_SPEAKER:
             continue
         try:
-            pitch = sidecar.read_pitch(root, clip.key)
+            keys = layout.sidecar_keys(clip.key)
+            f0_hz, uv = sidecar.read_vector(root, keys.f0), sidecar.read_vector(root, keys.uv)
         except BadInput:
             continue
-        mine.append(pitch.f0_hz[pitch.uv > 0])
+        mine.append(f0_hz[uv > 0])
     return {speaker: np.concatenate(parts) for speaker, parts in found.items() if parts}
 
 
@@ -90,9 +100,9 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _conversions(root: Path) -> list[Conversion]:
+def _conversions(root: Path) -> list[Converted]:
     paths = sorted((root / layout.CONVERT_MANIFESTS).glob("*.json"))
-    return [record for path in paths if (record := Conversion.read(path)) and (root / record.output).is_file()]
+    return [record for path in paths if (record := Converted.read(path)) and (root / record.output.key).is_file()]
 
 
 def _hashes(root: Path, voice: str) -> dict[str, str]:

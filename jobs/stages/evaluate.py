@@ -1,0 +1,37 @@
+"""evaluate: every kept checkpoint on the validation clips -> scores, and the best."""
+
+from jobs.console import StageResult
+from jobs.session import Session
+from svc_core import layout
+from svc_core.evaluation.evaluate import Evaluation
+from svc_core.evaluation.evaluate import evaluate as evaluate_voice
+
+
+def evaluate(session: Session, device: str) -> StageResult:
+    config = session.config()
+    voice = config.svc_jobs.voice
+    before = Evaluation.read(session.root / layout.evaluation_key(voice))
+    with session.console.progress("evaluate", 1, "clips") as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.resize(total)
+            progress.reach(done)
+
+        made = evaluate_voice(session.root, voice, config, device=device, on_clip=show)
+    for score in made.checkpoints:
+        if score.note:
+            session.console.warn(score.note)
+    return _result(made, changed=made != before)
+
+
+def _result(made: Evaluation, *, changed: bool) -> StageResult:
+    metrics = made.best.metrics
+    distance = f"mel distance {metrics.mel_distance:.3f}" if metrics else ""
+    verb = "evaluated" if changed else "already done"
+    message = f"{verb}: {len(made.checkpoints)} checkpoints on {len(made.clips)} clips; best is step {made.best_step}, {distance}"
+    facts = {
+        "best_step": made.best_step,
+        "checkpoints": {score.step: score.metrics.model_dump() if score.metrics else None for score in made.checkpoints},
+    }
+    count = len(made.checkpoints)
+    return StageResult("evaluate", count if changed else 0, 0 if changed else count, message, facts)

@@ -1,0 +1,103 @@
+"""features: the clips of both lists -> their sidecars, for the clips of one shard."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from jobs.console import StageResult
+from jobs.session import Session
+from svc_core import files, layout
+from svc_core.config import Config
+from svc_core.device import resolve_device
+from svc_core.errors import BadInput
+from svc_core.features.extract import ClipFeatures, Task, extract_many, fingerprints, load_tools, stale_parts
+from svc_core.filelists import Filelists, ListedClip
+from svc_core.plan import shard
+
+MAX_WORKERS = 8
+CUDA_WORKERS = 2
+
+
+def extract_features(session: Session, index: int, count: int, device: str) -> StageResult:
+    config, lists = session.config(), session.filelists()
+    place = resolve_device(device).type
+    mine = shard(lists.clips, index, count)
+    tasks, errors = _tasks(session.root, config, mine)
+    if tasks:
+        errors += _extract(session, config, tasks, {clip.key: clip.cost_s for clip in mine}, place)
+    if errors:
+        raise BadInput(f"{len(errors)} of {len(mine)} clips cannot be used; the first: {errors[0]}")
+    return _result(session, config, lists, mine, len(tasks), index, count)
+
+
+def _tasks(root: Path, config: Config, clips: list[ListedClip]) -> tuple[list[Task], list[str]]:
+    """What is to be made, and a sentence for each clip that is not what slice recorded."""
+    wanted = fingerprints(config, root)
+    tasks, errors = [], []
+    for clip in clips:
+        wav = clip.file.check(root)
+        if wav is None:
+            errors.append(f"{clip.key} is missing or was changed after slice recorded it: run slice again")
+            continue
+        path = root / layout.features_manifest(clip.key)
+        before = ClipFeatures.read(path)
+        stale = stale_parts(root, wav, before, wanted)
+        if stale.parts:
+            tasks.append(Task(wav, stale.parts, stale.record))
+        elif stale.record is not None and stale.record != before:
+            stale.record.write(path)
+    return tasks, errors
+
+
+def _extract(
+    session: Session, config: Config, tasks: list[Task], seconds: dict[str, float], device: str
+) -> list[str]:
+    workers = CUDA_WORKERS if device == "cuda" else min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    tools = load_tools(config, device, session.root, frozenset().union(*(task.parts for task in tasks)))
+    for folder in {(session.root / task.wav.key).parent for task in tasks}:
+        files.sweep(folder)
+    errors = []
+    # One thread per clip and one clip per core: so the bytes do not depend on the number of cores.
+    total = sum(seconds[task.wav.key] for task in tasks)
+    with _torch_threads(1), session.console.progress("features", total, "s of audio") as progress:
+        for outcome in extract_many(session.root, tasks, tools, workers):
+            if outcome.features is None:
+                errors.append(str(outcome.error))
+            else:
+                outcome.features.write(session.root / layout.features_manifest(outcome.wav.key))
+            progress.advance(seconds[outcome.wav.key])
+    return errors
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _result(
+    session: Session, config: Config, lists: Filelists, mine: list[ListedClip], done: int, index: int, count: int
+) -> StageResult:
+    in_no_list = _in_no_list(session.root, config, lists)
+    part = f" (shard {index} of {count})" if count > 1 else ""
+    verb = "extracted" if done else "already done"
+    encoder = config.encoder + (" (demo and tests only)" if config.encoder == "mel-bands" else "")
+    message = f"{verb}{part}: {done or len(mine)} clips with {encoder} and {config.svc_jobs.features.f0_predictor}"
+    if in_no_list:
+        message += f"; {in_no_list} wavs in neither list are left alone"
+    facts = {"clips": len(mine), "seconds": round(sum(clip.seconds for clip in mine), 1), "in_no_list": in_no_list}
+    return StageResult("features", done, len(mine) - done, message, facts)
+
+
+def _in_no_list(root: Path, config: Config, lists: Filelists) -> int:
+    listed = {clip.key for clip in lists.clips}
+    folders = [layout.wavs_dir(speaker) for speaker in config.spk]
+    found = (f"{folder}/{name}" for folder in folders if (root / folder).is_dir() for name in os.listdir(root / folder))
+    return sum(key.endswith(".wav") and "/.tmp-" not in key and key not in listed for key in found)
