@@ -1,6 +1,6 @@
 """Writes docs/cli.md and docs/config.md from the code; --check fails where they differ.
 
-    python -m docs.generate [--check]
+python -m docs.generate [--check]
 """
 
 import sys
@@ -41,7 +41,9 @@ def config_page() -> str:
     rows: list[str] = []
     _rows(Config, "", flags, rows)
     head = (
-        "# The config\n\n" + NOTE + "\n`app/configs/44k/config_colab_<voice>.json` holds so-vits-svc 4.1's blocks `train`,"
+        "# The config\n\n"
+        + NOTE
+        + "\n`app/configs/44k/config_colab_<voice>.json` holds so-vits-svc 4.1's blocks `train`,"
         " `data`, `model` and `spk`,\nand ours under `svc_jobs`. `prepare` and `run` write it; a valid edit by hand is the"
         " new setting.\n\n| field | default | flag | what it is |\n|---|---|---|---|\n"
     )
@@ -56,13 +58,15 @@ def _rows(block: Any, prefix: str, flags: dict[str, str], rows: list[str]) -> No
             continue
         default = "required" if field.is_required() else f"`{_json(field.get_default(call_default_factory=True))}`"
         flag = f"`{flags[path]}`" if path in flags else ""
-        rows.append(f"| `{path}` | {default} | {flag} | {(field.description or '').replace('|', chr(92) + '|')} |")
+        rows.append(f"| `{path}` | {default} | {flag} | {field.description or ''} |")
 
 
 def _presets() -> str:
     lines = ["| preset | differs from the defaults by |", "|---|---|"]
     for name, blocks in PRESETS.items():
-        changes = [f"`{block}.{field}` {_json(value)}" for block, fields in blocks.items() for field, value in fields.items()]
+        changes = [
+            f"`{block}.{field}` {_json(value)}" for block, fields in blocks.items() for field, value in fields.items()
+        ]
         lines.append(f"| `{name}` | {', '.join(changes)} |")
     return "\n".join(lines) + "\n"
 

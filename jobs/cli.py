@@ -5,7 +5,6 @@ from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-from typer.exceptions import TyperException
 
 # Each command's first line of help stands here, so that `svc-jobs --help` imports none of their code.
 COMMANDS = {
@@ -27,13 +26,13 @@ COMMANDS = {
 class LazyGroup(TyperGroup):
     """Lists stubs; the real command is imported when it is called."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, stub, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if stub and name else stub, rest
 
@@ -64,14 +63,11 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; errors end as one sentence on stderr."""
     try:
-        result: Any = typer.main.get_command(app).main(arguments, prog_name="svc-jobs", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except typer.Exit as error:
-        return error.exit_code
-    except TyperException as error:
-        error.show()
-        return 2
-    except Exception as error:  # noqa: BLE001  the boundary: everything becomes an exit code
+        typer.main.get_command(app).main(arguments, prog_name="svc-jobs")
+    except SystemExit as ended:  # how typer reports a flag that does not parse, and success
+        return ended.code if isinstance(ended.code, int) else 0
+    except Exception as error:
         from jobs.failures import report_failure
 
         return report_failure(error, arguments)
+    return 0

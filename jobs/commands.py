@@ -14,7 +14,8 @@ from jobs.settings import with_convert_options, with_settings
 from jobs.stop import Stop
 
 Workspace = Annotated[
-    str, typer.Option("--workspace", "-w", envvar="SVC_WORKSPACE", help="Folder that holds raw/ and gets everything else.")
+    str,
+    typer.Option("--workspace", "-w", envvar="SVC_WORKSPACE", help="Folder that holds raw/ and gets everything else."),
 ]
 OptionalWorkspace = Annotated[
     str | None,
@@ -137,7 +138,8 @@ def convert(
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="config.json of a G_*.pth given by --model.")] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Output file (.wav or .flac) or folder; default: converted/<voice>/.")
+        Path | None,
+        typer.Option("-o", "--output", help="Output file (.wav or .flac) or folder; default: converted/<voice>/."),
     ] = None,
     device: Device = "auto",
     json_: Json = False,

@@ -16,10 +16,21 @@ from jobs.cli import run
 
 PACKAGE = "asterisk-core-sounds-en-g722"
 SOUNDS = "usr/share/asterisk/sounds/en_US_f_Allison"
-PROMPTS = (
-    "demo-instruct priv-callee-options demo-congrats basic-pbx-ivr-main demo-echotest conf-adminmenu-18 "
-    "conf-adminmenu-162 screen-callee-options conf-adminmenu-menu8 vm-options demo-moreinfo vm-msginstruct dir-intro-fn"
-).split()
+PROMPTS = [
+    "demo-instruct",
+    "priv-callee-options",
+    "demo-congrats",
+    "basic-pbx-ivr-main",
+    "demo-echotest",
+    "conf-adminmenu-18",
+    "conf-adminmenu-162",
+    "screen-callee-options",
+    "conf-adminmenu-menu8",
+    "vm-options",
+    "demo-moreinfo",
+    "vm-msginstruct",
+    "dir-intro-fn",
+]
 UNSEEN = "demo-abouttotry"
 SETTINGS = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "swift-f0"]
 RATE_HZ = 44_100
@@ -89,8 +100,8 @@ def synthesise(place: Path, unseen: Path) -> Path:
 def speak(seed: int, seconds: float = 20.0) -> np.ndarray:
     """Syllable-like tones [T] at 44.1 kHz: a gliding glottal pulse train through three wandering formants."""
     random = np.random.default_rng(seed)
-    parts = []
-    while sum(len(part) for part in parts) < seconds * RATE_HZ:
+    parts: list[np.ndarray] = []
+    while sum(map(len, parts)) < seconds * RATE_HZ:
         parts += [_syllable(random), np.zeros(int(random.choice([0.03, 0.06, 0.5]) * RATE_HZ))]
     sound = np.concatenate(parts)[: int(seconds * RATE_HZ)]
     return (0.3 * sound / np.abs(sound).max() + 1e-4 * random.standard_normal(len(sound))).astype(np.float32)
@@ -98,7 +109,7 @@ def speak(seed: int, seconds: float = 20.0) -> np.ndarray:
 
 def _syllable(random: np.random.Generator) -> np.ndarray:
     samples = int(random.uniform(0.15, 0.45) * RATE_HZ)
-    pitch_hz = np.linspace(*random.uniform(110, 220, 2), samples)
+    pitch_hz = np.linspace(random.uniform(110, 220), random.uniform(110, 220), samples)
     phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
     formants_hz = random.uniform((300, 900, 2200), (800, 2000, 3000))
     sound = np.zeros(samples)

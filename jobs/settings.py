@@ -92,7 +92,9 @@ SETTINGS = (
     Setting("--log-every", "train.log_interval", int, _TRAINING),
     Setting("--keep", "train.keep_ckpts", int, _TRAINING),
     Setting("--seed", "train.seed", int, _TRAINING),
-    Setting("--reserve-speakers", "model.n_speakers", int, _TRAINING, "rows of the speaker table, to add speakers later"),
+    Setting(
+        "--reserve-speakers", "model.n_speakers", int, _TRAINING, "rows of the speaker table, to add speakers later"
+    ),
 )
 _CONVERSION = "Conversion"
 CONVERT_SETTINGS = tuple(

@@ -29,7 +29,9 @@ class TrainBlock(Block):
     log_interval: int = Field(200, ge=1, description="steps between two lines of metrics")
     eval_interval: int = Field(800, ge=1, description="steps between two checkpoints")
     seed: int = Field(1234, ge=0, lt=2**63, description="seed of weights, order and crops")
-    epochs: int = Field(10000, ge=1, description="passes over the training clips, if svc_jobs.steps is not reached before")
+    epochs: int = Field(
+        10000, ge=1, description="passes over the training clips, if svc_jobs.steps is not reached before"
+    )
     learning_rate: float = Field(1e-4, gt=0, le=1, description="AdamW's step size")
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.8, 0.99)
     eps: float = Field(1e-9, gt=0, le=1)
@@ -63,7 +65,7 @@ class DataBlock(Block):
 
     training_files: str = "data/prep/filelists/train.txt"
     validation_files: str = "data/prep/filelists/val.txt"
-    max_wav_value: Literal[32768.0] = 32768.0
+    max_wav_value: float = Field(32768.0, ge=32768, le=32768)
     sampling_rate: Literal[44100] = Field(44100, description="Hz")
     filter_length: Literal[2048] = Field(2048, description="samples of the FFT")
     hop_length: Literal[512] = Field(512, description="samples per frame")
@@ -125,7 +127,9 @@ class ModelBlock(Block):
 class SliceBlock(Block):
     """How a recording is cut. Durations in milliseconds, levels in dB."""
 
-    threshold_db: float = Field(-40, ge=-90, le=0, description="dB below full scale, after the gain: quieter is silence")
+    threshold_db: float = Field(
+        -40, ge=-90, le=0, description="dB below full scale, after the gain: quieter is silence"
+    )
     min_length_ms: int = Field(5000, ge=100, le=600_000, description="a clip is not cut before this length")
     max_length_ms: int | None = Field(
         15_000, ge=500, le=600_000, description="longer clips are cut at their quietest point; null: no maximum"

@@ -112,7 +112,9 @@ def recording_speaker(key: str) -> str:
     """The speaker of a raw recording, which may lie in folders below the speaker's own."""
     parts = PurePosixPath(key).parts
     if len(parts) < 3 or parts[0] != RAW:
-        raise BadInput(f"{key!r} is not the key of a recording ({RAW}/<speaker>/<file>): put it into a speaker's folder")
+        raise BadInput(
+            f"{key!r} is not the key of a recording ({RAW}/<speaker>/<file>): put it into a speaker's folder"
+        )
     return parts[1]
 
 

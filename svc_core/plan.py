@@ -16,8 +16,46 @@ from svc_core.errors import BadInput, ConfigError
 
 # Files that lie beside recordings in real folders and are no mistake. Anything else that is not audio is reported.
 COMPANIONS = frozenset(
-    ".txt .md .json .jsonl .csv .tsv .lab .textgrid .srt .vtt .lrc .xml .html .htm .pdf .doc .docx .rtf .log .cue .m3u"
-    " .m3u8 .jpg .jpeg .png .gif .webp .bmp .py .sh .yaml .yml .toml .ini .npy .pt .sha256 .md5".split()
+    [
+        ".txt",
+        ".md",
+        ".json",
+        ".jsonl",
+        ".csv",
+        ".tsv",
+        ".lab",
+        ".textgrid",
+        ".srt",
+        ".vtt",
+        ".lrc",
+        ".xml",
+        ".html",
+        ".htm",
+        ".pdf",
+        ".doc",
+        ".docx",
+        ".rtf",
+        ".log",
+        ".cue",
+        ".m3u",
+        ".m3u8",
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".gif",
+        ".webp",
+        ".bmp",
+        ".py",
+        ".sh",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".ini",
+        ".npy",
+        ".pt",
+        ".sha256",
+        ".md5",
+    ]
 )
 JUNK_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 SHARD_SECONDS = 3600.0
@@ -239,7 +277,9 @@ def make(root: Path, config: Config, scanned: Scan) -> SlicePlan:
             reason = next((f": {recording.error}" for recording in mine if recording.error), "")
             raise BadInput(f"{root / layout.raw_dir(speaker)} has no usable audio among {len(mine)} files{reason}")
         if speaker in plan.speakers_without_raw and not (root / layout.wavs_dir(speaker)).is_dir():
-            raise BadInput(f"{root / layout.raw_dir(speaker)} does not exist: put the recordings of {speaker!r} into it")
+            raise BadInput(
+                f"{root / layout.raw_dir(speaker)} does not exist: put the recordings of {speaker!r} into it"
+            )
     seconds = sum(recording.cost_s for recording in plan.to_slice())
     return plan.model_copy(update={"shards": max(1, round(seconds / SHARD_SECONDS))})
 

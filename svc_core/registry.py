@@ -123,4 +123,6 @@ def load(target: str, extra: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except ImportError as error:
-        raise ConfigError(f"{name} cannot be loaded ({error}): install it with pip install 'svc-jobs[{extra}]'") from error
+        raise ConfigError(
+            f"{name} cannot be loaded ({error}): install it with pip install 'svc-jobs[{extra}]'"
+        ) from error

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+# A cache of their own: the user's models must not decide what a test sees.
+CACHE = tempfile.TemporaryDirectory(prefix="svc-jobs-tests-")
+os.environ["HF_HOME"] = CACHE.name
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 for name in ("SVC_WORKSPACE", "SVC_MODELS"):

@@ -34,7 +34,7 @@ def convert_files(console: Console, root: Path | None, request: ConvertRequest) 
     options = ConvertOptions.parse(request.options)
     _check_output(request)
     if root is not None and request.model is None and request.output is None:
-        made = _Workspace(console, root, request.device, options)
+        made: _Workspace | _Elsewhere = _Workspace(console, root, request.device, options)
     else:
         made = _Elsewhere(console, request, _model(root, request), options)
     done = skipped = 0

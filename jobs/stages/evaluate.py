@@ -28,10 +28,12 @@ def _result(made: Evaluation, *, changed: bool) -> StageResult:
     metrics = made.best.metrics
     distance = f"mel distance {metrics.mel_distance:.3f}" if metrics else ""
     verb = "evaluated" if changed else "already done"
-    message = f"{verb}: {len(made.checkpoints)} checkpoints on {len(made.clips)} clips; best is step {made.best_step}, {distance}"
+    count = len(made.checkpoints)
+    message = f"{verb}: {count} checkpoints on {len(made.clips)} clips; best is step {made.best_step}, {distance}"
     facts = {
         "best_step": made.best_step,
-        "checkpoints": {score.step: score.metrics.model_dump() if score.metrics else None for score in made.checkpoints},
+        "checkpoints": {
+            score.step: score.metrics.model_dump() if score.metrics else None for score in made.checkpoints
+        },
     }
-    count = len(made.checkpoints)
     return StageResult("evaluate", count if changed else 0, 0 if changed else count, message, facts)

@@ -52,9 +52,7 @@ def _tasks(root: Path, config: Config, clips: list[ListedClip]) -> tuple[list[Ta
     return tasks, errors
 
 
-def _extract(
-    session: Session, config: Config, tasks: list[Task], seconds: dict[str, float], device: str
-) -> list[str]:
+def _extract(session: Session, config: Config, tasks: list[Task], seconds: dict[str, float], device: str) -> list[str]:
     workers = CUDA_WORKERS if device == "cuda" else min(len(os.sched_getaffinity(0)), MAX_WORKERS)
     tools = load_tools(config, device, session.root, frozenset().union(*(task.parts for task in tasks)))
     for folder in {(session.root / task.wav.key).parent for task in tasks}:

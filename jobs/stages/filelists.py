@@ -5,7 +5,7 @@ from pathlib import Path
 from jobs.console import StageResult
 from jobs.session import Session
 from jobs.stages.slice import check_poison, troubles
-from svc_core import files, filelists, layout
+from svc_core import filelists, files, layout
 from svc_core.audio.prepare import RecordingRecord
 from svc_core.errors import BadInput
 from svc_core.filelists import Filelists, Side
@@ -38,9 +38,8 @@ def _records(root: Path, plan: SlicePlan) -> list[RecordingRecord]:
     if missing:
         raise BadInput(f"{len(missing)} recordings are not sliced yet (the first: {missing[0]}): run slice first")
     for speaker in plan.speakers_without_raw:
-        for path in sorted((root / layout.slice_manifests_dir(speaker)).glob("*.json")):
-            if record := RecordingRecord.read(path):
-                records.append(record)
+        paths = sorted((root / layout.slice_manifests_dir(speaker)).glob("*.json"))
+        records += [record for path in paths if (record := RecordingRecord.read(path))]
     return records
 
 
@@ -57,11 +56,17 @@ def _listed(root: Path) -> dict[str, Side]:
 
 def _result(made: Filelists, changed: bool) -> StageResult:
     counts = {side: sum(clip.side == side for clip in made.clips) for side in ("train", "val")}
-    minutes = {side: made.seconds(side) / 60 for side in ("train", "val")}  # type: ignore[arg-type]
+    minutes = {side: made.seconds(side) / 60 for side in ("train", "val")}
     verb = "listed" if changed else "already done"
     message = (
         f"{verb}: {counts['train']} training clips ({minutes['train']:.1f} min), "
         f"{counts['val']} validation clips ({minutes['val']:.1f} min)"
     )
-    facts = {**counts, "seconds": {side: round(value * 60, 1) for side, value in minutes.items()}, "shards": made.shards}
-    return StageResult("filelists", len(made.clips) if changed else 0, 0 if changed else len(made.clips), message, facts)
+    facts = {
+        **counts,
+        "seconds": {side: round(value * 60, 1) for side, value in minutes.items()},
+        "shards": made.shards,
+    }
+    return StageResult(
+        "filelists", len(made.clips) if changed else 0, 0 if changed else len(made.clips), message, facts
+    )

@@ -17,6 +17,10 @@ def publish(session: Session) -> StageResult:
     release = publish_voice(session.root, voice, config, evaluation)
     verb = "already done" if release.already else "published"
     message = f"{verb}: step {release.step} in {release.folder}, {len(release.files)} files; not for publication yet"
-    facts = {"step": release.step, "folder": release.folder, "sha256": {item.name: item.sha256 for item in release.files}}
+    facts = {
+        "step": release.step,
+        "folder": release.folder,
+        "sha256": {item.name: item.sha256 for item in release.files},
+    }
     done = 0 if release.already else len(release.files)
     return StageResult("publish", done, len(release.files) - done, message, facts)

@@ -60,7 +60,9 @@ def _shower(session: Session, progress: Progress) -> Callable[[StepReport], None
 def _result(result: TrainingResult) -> StageResult:
     if result.steps_done:
         rate = result.steps_done / max(result.seconds, 1e-9)
-        message = f"trained: {result.steps_done} steps in {result.seconds:.0f} s ({rate:.2f} steps/s), now at {result.step}"
+        message = (
+            f"trained: {result.steps_done} steps in {result.seconds:.0f} s ({rate:.2f} steps/s), now at {result.step}"
+        )
     else:
         message = f"already done: step {result.step}"
     facts = result.model_dump(exclude={"notes", "steps_done"})

@@ -73,9 +73,7 @@ def _of_plan(recordings: list[RecordingRecord], plan: SlicePlan | None) -> list[
     if plan is None:
         return recordings
     keys = {recording.key for recording in plan.to_slice()}
-    return [
-        record for record in recordings if record.source.key in keys or record.speaker in plan.speakers_without_raw
-    ]
+    return [record for record in recordings if record.source.key in keys or record.speaker in plan.speakers_without_raw]
 
 
 def _voiced_f0(root: Path, lists: Filelists) -> dict[str, np.ndarray]:

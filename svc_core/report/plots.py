@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 INK, GRID = "#1f2933", "#e4e7eb"
 COLOURS = ("#2563a8", "#c2541b", "#2f7d4f", "#7a4fa3", "#8a6d1d", "#a3325f")
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,
@@ -31,14 +31,14 @@ _STYLE = {
 }
 
 
-def duration_histogram(seconds: dict[str, Sequence[float]]) -> str:
+def duration_histogram(seconds: Mapping[str, Sequence[float]]) -> str:
     """Clip durations by speaker, as a data URI."""
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 2.6), layout="constrained")
         longest = max((value for values in seconds.values() for value in values), default=1.0)
         bins = np.linspace(0, np.ceil(longest), 31)
         for colour, (speaker, values) in zip(_cycle(len(seconds)), seconds.items(), strict=False):
-            axes.hist(values, bins=bins, color=colour, alpha=0.75, label=speaker)
+            axes.hist(values, bins=list(bins), color=colour, alpha=0.75, label=speaker)
         axes.set(xlabel="clip length, s", ylabel="clips")
         _legend(axes, len(seconds))
         return _uri(figure)
@@ -51,7 +51,7 @@ def pitch_histogram(f0_hz: dict[str, np.ndarray]) -> str:
         bins = 50 * 2 ** (np.arange(0, 55) / 12)
         for colour, (speaker, values) in zip(_cycle(len(f0_hz)), f0_hz.items(), strict=False):
             weights = np.full(len(values), 100 / max(len(values), 1))
-            axes.hist(values, bins=bins, weights=weights, color=colour, alpha=0.75, label=speaker)
+            axes.hist(values, bins=list(bins), weights=weights, color=colour, alpha=0.75, label=speaker)
         axes.set_xscale("log", base=2)
         ticks = [65, 110, 220, 440, 880]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -203,7 +203,9 @@ def test_features_killed_at_any_moment_finishes_next_time(svc_jobs, svc_jobs_pro
     assert content(other, "data/44k") == content(finished, "data/44k")
 
 
-def test_sigterm_in_training_saves_exits_75_and_goes_on_to_the_same_weights(svc_jobs, svc_jobs_process, copied, finished):
+def test_sigterm_in_training_saves_exits_75_and_goes_on_to_the_same_weights(
+    svc_jobs, svc_jobs_process, copied, finished
+):
     shutil.rmtree(copied / "logs")
     process = svc_jobs_process("train", "-w", copied, "--device", "cpu", "--json")
     for line in process.stderr:
@@ -225,7 +227,10 @@ def test_a_second_speaker_joins_and_training_goes_on(svc_jobs, copied, recording
     assert ran.code == 0, ran.err
     assert json.loads((copied / "data/44k/spk_map.json").read_text()) == {"alice": 0, "bob": 1}
     assert (copied / "logs/44k/alice/G_8.pth").is_file()
-    assert svc_jobs("convert", copied.parent / "song.wav", "--speaker", "bob", "-w", copied, "--transpose", "auto").code == 0
+    assert (
+        svc_jobs("convert", copied.parent / "song.wav", "--speaker", "bob", "-w", copied, "--transpose", "auto").code
+        == 0
+    )
 
 
 def test_convert_without_a_workspace_from_a_release(svc_jobs, finished, tmp_path):

@@ -49,7 +49,9 @@ def test_shards_together_write_what_one_writes(svc_jobs, sliced, tmp_path):
     for index in (2, 0, 1):
         assert svc_jobs("slice", "-w", other, "--shard", index, "--shards", 3).code == 0
     assert svc_jobs("filelists", "-w", other).code == 0
-    assert tree(other, "data/44k", "data/prep/filelists", "app") == tree(sliced, "data/44k", "data/prep/filelists", "app")
+    assert tree(other, "data/44k", "data/prep/filelists", "app") == tree(
+        sliced, "data/44k", "data/prep/filelists", "app"
+    )
 
 
 def test_another_number_of_shards_reuses_what_is_there(svc_jobs, sliced):
@@ -89,7 +91,9 @@ def test_a_changed_recording_takes_its_old_clips_away(svc_jobs, sliced):
     new = {path.name for path in (sliced / "data/44k").rglob("*.wav") if path.name.startswith("take-0")}
     assert new
     assert not new & old
-    listed = (sliced / "data/prep/filelists/train.txt").read_text() + (sliced / "data/prep/filelists/val.txt").read_text()
+    listed = (sliced / "data/prep/filelists/train.txt").read_text() + (
+        sliced / "data/prep/filelists/val.txt"
+    ).read_text()
     assert not any(name in listed for name in old)
 
 
@@ -109,8 +113,7 @@ def test_slice_killed_at_any_moment_finishes_next_time(svc_jobs, svc_jobs_proces
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert svc_jobs("slice", "-w", other).code == 0
-    left = [path for path in other.rglob(".tmp-*")]
-    for path in left:
+    for path in list(other.rglob(".tmp-*")):
         path.unlink()
     assert tree(other) == tree(sliced)
 
@@ -174,7 +177,7 @@ def test_odd_names_and_files_that_differ_by_suffix(svc_jobs, recordings):
     root = recordings(count=1)
     folder = root / "raw/alice"
     samples, rate = soundfile.read(folder / "take 0.flac")
-    for number, name in enumerate(["it's \"a\" b.wav", "録音 一.flac", "x.wav", "x.flac", "-rf.wav"]):
+    for number, name in enumerate(['it\'s "a" b.wav', "録音 一.flac", "x.wav", "x.flac", "-rf.wav"]):
         soundfile.write(folder / name, samples * (0.5 + 0.1 * number), rate)
     for stage in ("prepare", "slice", "filelists"):
         assert svc_jobs(stage, "-w", root).code == 0

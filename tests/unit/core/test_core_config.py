@@ -12,10 +12,11 @@ from svc_core.errors import ConfigError
 
 # FORMATS.md 2.3, the defaults of so-vits-svc 4.1's config.json.
 TRAIN_41 = {
-    "log_interval": 200, "eval_interval": 800, "seed": 1234, "epochs": 10000, "learning_rate": 1e-4, "betas": [0.8, 0.99],
+    "log_interval": 200, "eval_interval": 800, "seed": 1234, "epochs": 10000, "learning_rate": 1e-4,
+    "betas": [0.8, 0.99],
     "eps": 1e-9, "batch_size": 6, "fp16_run": False, "half_type": "fp16", "lr_decay": 0.999875, "segment_size": 10240,
-    "init_lr_ratio": 1, "warmup_epochs": 0, "c_mel": 45, "c_kl": 1.0, "use_sr": True, "max_speclen": 512, "port": "8001",
-    "keep_ckpts": 3, "all_in_mem": False, "vol_aug": False,
+    "init_lr_ratio": 1, "warmup_epochs": 0, "c_mel": 45, "c_kl": 1.0, "use_sr": True, "max_speclen": 512,
+    "port": "8001", "keep_ckpts": 3, "all_in_mem": False, "vol_aug": False,
 }  # fmt: skip
 DATA_41 = {
     "training_files": "data/prep/filelists/train.txt", "validation_files": "data/prep/filelists/val.txt",
@@ -23,7 +24,8 @@ DATA_41 = {
     "n_mel_channels": 80, "mel_fmin": 0.0, "mel_fmax": 22050, "unit_interpolate_mode": "nearest",
 }  # fmt: skip
 MODEL_41 = {
-    "inter_channels": 192, "hidden_channels": 192, "filter_channels": 768, "n_heads": 2, "n_layers": 6, "kernel_size": 3,
+    "inter_channels": 192, "hidden_channels": 192, "filter_channels": 768, "n_heads": 2, "n_layers": 6,
+    "kernel_size": 3,
     "p_dropout": 0.1, "resblock": "1", "resblock_kernel_sizes": [3, 7, 11], "resblock_dilation_sizes": [[1, 3, 5]] * 3,
     "upsample_rates": [8, 8, 2, 2, 2], "upsample_initial_channel": 512, "upsample_kernel_sizes": [16, 16, 4, 4, 4],
     "n_layers_q": 3, "n_layers_trans_flow": 3, "n_flow_layer": 4, "use_spectral_norm": False, "gin_channels": 768,
@@ -54,7 +56,12 @@ def test_every_preset_loads_and_survives_the_disk(preset, tmp_path: Path):
 
 
 def test_all_mistakes_are_reported_together_with_unit_and_range():
-    changes = {"train.batch_size": 0, "svc_jobs.steps": -3, "svc_jobs.slice.threshold_db": 5.0, "svc_jobs.preset": "huge"}
+    changes = {
+        "train.batch_size": 0,
+        "svc_jobs.steps": -3,
+        "svc_jobs.slice.threshold_db": 5.0,
+        "svc_jobs.preset": "huge",
+    }
     with pytest.raises(ConfigError) as caught:
         build(changes)
     text = str(caught.value)

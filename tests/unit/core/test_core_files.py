@@ -16,9 +16,14 @@ from svc_core.errors import BadInput, ConfigError, Transient, from_os_error
 def test_a_write_that_fails_leaves_the_old_file_and_no_temporary_one(tmp_path):
     target = tmp_path / "a.json"
     files.write_text(target, "old")
-    with pytest.raises(RuntimeError), files.replacing(target) as temp:
-        temp.write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with files.replacing(target) as temp:
+            temp.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.json"]
 

@@ -1,0 +1,226 @@
+"""Door of the publish stage: a checkpoint -> the folder that others use, whole or absent.
+
+    models/<voice>/model.safetensors   the generator's tensors, float32
+    models/<voice>/G_<step>.pth        the same in so-vits-svc 4.1's file
+    models/<voice>/config.json         4.1's schema, with ours under `svc_jobs`
+    models/<voice>/facts.json          step, metrics, speakers with their median pitch, hashes
+    models/<voice>/README.md           model card
+    models/<voice>/SHA256SUMS          of all the others
+
+Nothing in it depends on when or where it was made.
+"""
+
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from svc_core import checkpoint, files, layout, manifest
+from svc_core import config as configs
+from svc_core.checkpoint import Entry
+from svc_core.config import Config
+from svc_core.conversion.facts import FACTS_FILE, Facts, speaker_facts, training_clips
+from svc_core.conversion.voice import CONFIG_FILE, WEIGHTS_FILE
+from svc_core.conversion.weights import read_tensors
+from svc_core.errors import BadInput, ConfigError, from_os_error
+from svc_core.evaluation.evaluate import Evaluation
+from svc_core.features.models import read_pin
+from svc_core.model_card import model_card
+
+# Changes when equal inputs would give other files.
+RELEASE_VERSION = 1
+SUMS_FILE = "SHA256SUMS"
+CARD_FILE = "README.md"
+_FRESH, _OLD = f"{files.TEMP_PREFIX}new-", f"{files.TEMP_PREFIX}old-"
+
+
+class ReleaseFile(manifest.Record):
+    name: str
+    sha256: str
+    size: int
+
+
+class Release(manifest.Record):
+    """A release as it stands; `folder` is its key. `already`: nothing had to be done."""
+
+    voice: str
+    step: int
+    folder: str
+    files: list[ReleaseFile]
+    already: bool
+
+
+def publish(root: Path, voice: str, config: Config, choice: Evaluation | int) -> Release:
+    """Releases the best checkpoint of an evaluation, or the one of a step.
+
+    Files of the folder that are not ours (the owner's LICENSE) are kept.
+
+    Raises:
+        BadInput: the checkpoint, a list or a sidecar is missing or damaged, or was evaluated as another.
+        ConfigError: the checkpoint has other speakers than the config, or the folder cannot be written.
+        Transient: the disk is full; an earlier release stays.
+    """
+    key = layout.release_dir(voice)
+    folder = root / key
+    try:
+        entry = _entry(root, voice, choice)
+        released = _with_pins(root, config)
+        facts = _facts(root, voice, released, entry, choice)
+        _recover(folder)
+        already = _stands(folder, facts)
+        if not already:
+            tensors = _tensors(root, entry, config)
+            with _swapped_in(folder) as fresh:
+                _fill(fresh, facts, released, tensors)
+                _keep_foreign(folder, fresh)
+        made = [
+            ReleaseFile(name=name, sha256=sha256, size=(folder / name).stat().st_size)
+            for name, sha256 in read_sums(folder).items()
+        ]
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+    return Release(voice=voice, step=entry.step, folder=key, files=made, already=already)
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Name -> sha256 of a release's SHA256SUMS; empty where it is absent or damaged."""
+    try:
+        lines = (folder / SUMS_FILE).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return {}
+    pairs = [line.partition("  ") for line in lines]
+    return {name: digest for digest, gap, name in pairs if gap and name == Path(name).name}
+
+
+def _entry(root: Path, voice: str, choice: Evaluation | int) -> Entry:
+    step = choice if isinstance(choice, int) else choice.best_step
+    entries = checkpoint.read_history(root, voice)
+    entry = next((one for one in entries if one.step == step), None)
+    if entry is None:
+        kept = ", ".join(str(one.step) for one in entries) or "none"
+        raise BadInput(f"there is no checkpoint of step {step} (kept: {kept}): run evaluate again, or name a kept step")
+    if not isinstance(choice, int) and choice.best.generator_sha256 != entry.generator.sha256:
+        raise BadInput(f"{entry.generator.key} is not the file that was evaluated: run evaluate again")
+    if entry.generator.check(root) is None:
+        raise BadInput(f"{entry.generator.key} is missing or damaged: restore it, or run evaluate again")
+    return entry
+
+
+def _with_pins(root: Path, config: Config) -> Config:
+    """The config with the content of the pretrained models that the voice was made with: others give other sounds."""
+    features = config.svc_jobs.features
+    pins = {name: pin.sha256 for name in (config.encoder, features.f0_predictor) if (pin := read_pin(root, name))}
+    values = config.model_dump(mode="json")
+    values["svc_jobs"]["features"]["weights_sha256"] = {**pins, **features.weights_sha256}
+    return configs.parse(values, "the config of the release")
+
+
+def _facts(root: Path, voice: str, config: Config, entry: Entry, choice: Evaluation | int) -> Facts:
+    lists = {key: files.sha256_file(root / key) for key in (layout.TRAIN_LIST, layout.VAL_LIST)}
+    best = None if isinstance(choice, int) else choice.best.metrics
+    metrics = best.model_dump(mode="json") if best else {}
+    facts = Facts(
+        voice=voice,
+        step=entry.step,
+        epoch=entry.epoch,
+        speakers=speaker_facts(root, training_clips(root)),
+        metrics=metrics,
+        demo_only=config.encoder == "mel-bands",
+        hashes={**lists, entry.generator.key: entry.generator.sha256},
+        inputs="",
+    )
+    return facts.model_copy(update={"inputs": manifest.fingerprint(RELEASE_VERSION, facts, config)})
+
+
+def _tensors(root: Path, entry: Entry, config: Config) -> dict[str, Tensor]:
+    """Each tensor apart and contiguous: shared ones are listed by every name they have. Raises ConfigError."""
+    tensors = read_tensors(root / entry.generator.key)
+    rows = len(tensors.get(checkpoint.SPEAKER_TABLE, ()))
+    if rows != config.model.n_speakers:
+        raise ConfigError(
+            f"{entry.generator.key} was trained with {rows} speakers, the config has {config.model.n_speakers}: "
+            "train on, then evaluate and publish a newer checkpoint"
+        )
+    return {name: value.detach().float().clone().contiguous() for name, value in tensors.items()}
+
+
+def _fill(folder: Path, facts: Facts, config: Config, tensors: dict[str, Tensor]) -> None:
+    """All the files of a release, the list of their hashes last."""
+    # One metadata entry at most: safetensors writes several in no fixed order.
+    weights = safetensors.torch.save(tensors, metadata={"format": "pt"})
+    files.write_bytes(folder / WEIGHTS_FILE, weights, durable=True)
+    files.write_bytes(folder / f"G_{facts.step}.pth", _as_41(tensors, config), durable=True)
+    configs.save(config, folder / CONFIG_FILE)
+    facts.write(folder / FACTS_FILE)
+    files.write_text(folder / CARD_FILE, model_card(facts, config), durable=True)
+    names = sorted(path.name for path in folder.iterdir())
+    sums = "".join(f"{files.sha256_file(folder / name)}  {name}\n" for name in names)
+    files.write_text(folder / SUMS_FILE, sums, durable=True)
+
+
+def _as_41(tensors: dict[str, Tensor], config: Config) -> bytes:
+    """A G file that 4.1 both sings with and trains on from.
+
+    Without optimizer and at iteration 0, because 4.1 takes a file with an optimizer only where the number of tensors
+    and speakers is its own, and fails on one without at iteration 2 or later (FORMATS 8).
+    """
+    content = {
+        "model": tensors,
+        "iteration": 0,
+        "optimizer": None,
+        "learning_rate": config.train.learning_rate,
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def _stands(folder: Path, facts: Facts) -> bool:
+    """Whether the folder holds this release, each file as it was written."""
+    sums = read_sums(folder)
+    if not sums or Facts.read(folder / FACTS_FILE) != facts:
+        return False
+    return all((folder / name).is_file() and files.sha256_file(folder / name) == sums[name] for name in sums)
+
+
+@contextmanager
+def _swapped_in(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` on a clean exit. A kill leaves the one, the other or none."""
+    fresh, old = folder.with_name(_FRESH + folder.name), folder.with_name(_OLD + folder.name)
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _recover(folder: Path) -> None:
+    """Puts an earlier release back that a kill in the middle of the swap took away."""
+    old = folder.with_name(_OLD + folder.name)
+    if old.is_dir():
+        if folder.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(folder)
+
+
+def _keep_foreign(folder: Path, fresh: Path) -> None:
+    """Copies what is in the folder but not part of its release."""
+    ours = {*read_sums(folder), SUMS_FILE, *(path.name for path in fresh.iterdir())}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name in ours or path.name.startswith(files.TEMP_PREFIX):
+            continue
+        if path.is_dir():
+            shutil.copytree(path, fresh / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, fresh / path.name)
