@@ -44,8 +44,8 @@ def config_page() -> str:
         "# The config\n\n"
         + NOTE
         + "\n`app/configs/44k/config_colab_<voice>.json` holds so-vits-svc 4.1's blocks `train`,"
-        " `data`, `model` and `spk`,\nand ours under `svc_jobs`. `prepare` and `run` write it; a valid edit by hand is the"
-        " new setting.\n\n| field | default | flag | what it is |\n|---|---|---|---|\n"
+        " `data`, `model` and `spk`,\nand ours under `svc_jobs`. `prepare` and `run` write it; a valid edit by hand is"
+        " the new setting.\n\n| field | default | flag | what it is |\n|---|---|---|---|\n"
     )
     return head + "\n".join(rows) + "\n\n## Presets\n\n" + _presets()
 

@@ -14,6 +14,8 @@ import soundfile
 # A cache of their own: the user's models must not decide what a test sees.
 CACHE = tempfile.TemporaryDirectory(prefix="svc-jobs-tests-")
 os.environ["HF_HOME"] = CACHE.name
+# One thread: equal bytes need equal threads, and two test processes share two cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 for name in ("SVC_WORKSPACE", "SVC_MODELS"):
@@ -52,7 +54,6 @@ def svc_jobs_process():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
             **options,
         )
         started.append(process)

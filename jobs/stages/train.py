@@ -14,8 +14,8 @@ from svc_core.training.loop import train as train_voice
 
 
 def train(session: Session, device: str, base: str | None) -> StageResult:
-    session.filelists()
     config = session.config()
+    session.filelists()
     with session.console.progress("train", config.svc_jobs.steps, "steps") as progress, session.stop.deferred():
         try:
             result = train_voice(
