@@ -137,15 +137,20 @@ class Console:
             print(json.dumps(value, ensure_ascii=False, default=str), flush=True)  # noqa: T201
 
     def table(self, columns: list[str], rows: list[list[str]]) -> None:
-        if self.json_mode:
+        if self.json_mode or self.quiet:
+            return
+        if not sys.stdout.isatty():
+            for row in rows:
+                print("  ".join(cell for cell in row if cell), flush=True)  # noqa: T201
             return
         from rich import box
         from rich.console import Console as Rich
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(Text(cell) for cell in row))
         Rich().print(table)
 
     @contextmanager
@@ -179,7 +184,7 @@ def _rich_bar(title: str, total: float) -> Iterator[Any]:
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Rich(stderr=True), transient=True) as bar:
         bar.add_task(title, total=total, rate="", note="")

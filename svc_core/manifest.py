@@ -55,13 +55,13 @@ class FileRecord(Record):
         path = root / self.key
         try:
             stat = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if stat.st_size != self.size:
-            return None
-        if stamp_of(stat) == self.stamp:
-            return self
-        if files.sha256_file(path) != self.sha256:
+            if stat.st_size != self.size:
+                return None
+            if stamp_of(stat) == self.stamp:
+                return self
+            if files.sha256_file(path) != self.sha256:
+                return None
+        except OSError:  # absent, or not to be read: then it is not known to hold this content
             return None
         return self.model_copy(update={"stamp": stamp_of(stat)})
 
