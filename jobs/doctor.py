@@ -18,7 +18,7 @@ from svc_core.registry import ENCODERS
 
 FREE_BYTES = 5 * 2**30
 SHM_BYTES = 1 * 2**30
-SLICE_PACKAGES = ("av", "numpy", "scipy", "soundfile", "soxr")
+SLICE_PACKAGES = ("av", "numpy", "soundfile", "soxr")
 TRAIN_PACKAGES = ("huggingface_hub", "onnxruntime", "pyworld", "safetensors", "swift_f0", "tensorboard", "transformers")
 
 
