@@ -36,7 +36,8 @@ SETTINGS = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "swift-f0"]
 RATE_HZ = 44_100
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, extra: list[str]) -> int:
+    """Runs the demo in `folder`; `extra` are more flags for `svc-jobs run`. Returns the exit code."""
     workspace, unseen = folder / "workspace", folder / "unseen"
     speaker = "allison" if fetch_prompts(folder) else "synthetic"
     place = workspace / "raw" / speaker
@@ -45,7 +46,7 @@ def main(folder: Path) -> int:
         source = synthesise(place, unseen)
     else:
         source = unpack(folder, place, unseen)
-    code = run(["run", "-w", str(workspace), *SETTINGS, "--convert", str(source)])
+    code = run(["run", "-w", str(workspace), *SETTINGS, "--convert", str(source), *extra])
     if code == 0:
         voice = workspace / "converted" / speaker
         print(f"\nreport:    {workspace / 'reports' / speaker / 'index.html'}")  # noqa: T201
@@ -121,4 +122,4 @@ def _syllable(random: np.random.Generator) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo")))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

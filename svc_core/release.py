@@ -83,7 +83,7 @@ def publish(root: Path, voice: str, config: Config, choice: Evaluation | int) ->
             for name, sha256 in read_sums(folder).items()
         ]
     except OSError as error:
-        raise from_os_error(error, folder) from error
+        raise from_os_error(error, error.filename or folder) from error
     return Release(voice=voice, step=entry.step, folder=key, files=made, already=already)
 
 
@@ -121,6 +121,7 @@ def _with_pins(root: Path, config: Config) -> Config:
 
 
 def _facts(root: Path, voice: str, config: Config, entry: Entry, choice: Evaluation | int) -> Facts:
+    speakers = speaker_facts(root, training_clips(root))
     lists = {key: files.sha256_file(root / key) for key in (layout.TRAIN_LIST, layout.VAL_LIST)}
     best = None if isinstance(choice, int) else choice.best.metrics
     metrics = best.model_dump(mode="json") if best else {}
@@ -128,7 +129,7 @@ def _facts(root: Path, voice: str, config: Config, entry: Entry, choice: Evaluat
         voice=voice,
         step=entry.step,
         epoch=entry.epoch,
-        speakers=speaker_facts(root, training_clips(root)),
+        speakers=speakers,
         metrics=metrics,
         demo_only=config.encoder == "mel-bands",
         hashes={**lists, entry.generator.key: entry.generator.sha256},

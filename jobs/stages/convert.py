@@ -11,10 +11,11 @@ from svc_core import files, layout
 from svc_core.conversion.convert import CONVERSION_VERSION, Conversion, convert
 from svc_core.conversion.options import ConvertOptions
 from svc_core.conversion.record import Converted
-from svc_core.conversion.voice import WEIGHTS_FILE, VoiceModel, load_voice
+from svc_core.conversion.voice import VoiceModel, load_voice
 from svc_core.device import resolve_device
 from svc_core.errors import BadInput, ConfigError
 from svc_core.manifest import FileRecord
+from svc_core.release import SUMS_FILE
 
 SUFFIXES = (".wav", ".flac")
 
@@ -71,7 +72,7 @@ class _Workspace:
             raise ConfigError(f"{root} has no config: run the earlier stages, or name a model with --model")
         self._voice = config.svc_jobs.voice
         self._release = layout.release_dir(self._voice)
-        if not (root / self._release / WEIGHTS_FILE).is_file():
+        if not (root / self._release / SUMS_FILE).is_file():
             raise ConfigError(f"{root / self._release} holds no release: run publish first, or give --model")
         self._model: VoiceModel | None = None
         self.place = str(root / layout.converted_dir(self._voice))
@@ -91,7 +92,7 @@ class _Workspace:
         conversion = _convert(self._console, source, self._root / key, self._model, self._options)
         Converted(
             source=FileRecord.of(source.parent, source.name, conversion.source_sha256),
-            weights=FileRecord.of(self._root, f"{self._release}/{WEIGHTS_FILE}", self._model.weights_sha256),
+            release=FileRecord.of(self._root, f"{self._release}/{SUMS_FILE}"),
             output=FileRecord.of(self._root, key, conversion.output_sha256),
             options=self._options,
             conversion=conversion,
@@ -104,7 +105,7 @@ class _Workspace:
             and record.version == CONVERSION_VERSION
             and record.options == self._options
             and record.source.sha256 == source_sha256
-            and record.weights.check(self._root) is not None
+            and record.release.check(self._root) is not None
             and record.output.check(self._root) is not None
         )
 
