@@ -6,7 +6,7 @@ from pathlib import Path
 from jobs.console import Console
 from jobs.stop import Stop
 from svc_core import config as configs
-from svc_core import layout, plan
+from svc_core import layout, speakers
 from svc_core.config import Config
 from svc_core.errors import BadInput, ConfigError
 from svc_core.filelists import Filelists
@@ -54,4 +54,4 @@ def find_config(root: Path) -> Config | None:
     folder = root / layout.CONFIGS
     if not folder.is_dir() or not any(layout.voice_of_config(path.name) for path in folder.iterdir()):
         return None
-    return configs.load(root / layout.config_key(plan.find_voice(root, None, [])))
+    return configs.load(root / layout.config_key(speakers.find_voice(root, None, [])))

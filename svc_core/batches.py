@@ -271,7 +271,7 @@ def choose_workers(config: Config, device: torch.device) -> int:
     """How many processes load clips: none where the network computes on the CPU, or where memory holds the clips."""
     if device.type == "cpu" or config.train.all_in_mem:
         return 0
-    return max(0, min(_MAX_WORKERS, (os.cpu_count() or 1) - 1))
+    return min(_MAX_WORKERS, len(os.sched_getaffinity(0)) - 1)
 
 
 def feed(dataset: ClipDataset, drawn: Iterator[Drawn], *, workers: int, pin_memory: bool) -> Generator[Fed]:

@@ -22,6 +22,8 @@ MANIFESTS = "data/prep/manifests"
 PREPARE_PLAN = "data/prep/manifests/prepare/plan.json"
 CONVERT_MANIFESTS = "data/prep/manifests/convert"
 FILELISTS_PLAN = "data/prep/manifests/filelists/plan.json"
+JUNK_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
+"""Left by systems in users' folders, in lower case."""
 _CONFIG_PREFIX, _CONFIG_SUFFIX = "config_colab_", ".json"
 _SPEAKER_BYTES = 63
 _SLUG_CHARS = 40

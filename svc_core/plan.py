@@ -6,13 +6,13 @@ Reads the listing of `raw/` and the headers of its files, never their sound.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from svc_core import files, layout, manifest
 from svc_core.audio import io
 from svc_core.audio.prepare import settings_fingerprint
 from svc_core.config import Config
-from svc_core.errors import BadInput, ConfigError
+from svc_core.errors import BadInput
 
 # Files that lie beside recordings in real folders and are no mistake. Anything else that is not audio is reported.
 COMPANIONS = frozenset(
@@ -57,7 +57,6 @@ COMPANIONS = frozenset(
         ".md5",
     ]
 )
-JUNK_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 SHARD_SECONDS = 3600.0
 
 
@@ -103,103 +102,6 @@ class SlicePlan(manifest.Record):
 
     def to_slice(self) -> list[Recording]:
         return [recording for recording in self.recordings if recording.usable]
-
-
-class Weighted(Protocol):
-    @property
-    def key(self) -> str: ...
-    @property
-    def cost_s(self) -> float: ...
-
-
-Work = TypeVar("Work", bound=Weighted)
-
-
-def shard(items: Sequence[Work], index: int, count: int) -> list[Work]:
-    """Part `index` of `count` of the work, balanced by duration (longest first onto the lightest part).
-
-    Every item falls into exactly one part; the result depends on the items alone, so N machines agree.
-    """
-    if count < 1 or not 0 <= index < count:
-        raise ConfigError(f"--shard must be from 0 to {max(count, 1) - 1} with --shards {count}: it is {index}")
-    loads = [0.0] * count
-    mine = []
-    for item in sorted(items, key=lambda item: (-item.cost_s, item.key)):
-        lightest = loads.index(min(loads))
-        loads[lightest] += item.cost_s
-        if lightest == index:
-            mine.append(item)
-    return sorted(mine, key=lambda item: item.key)
-
-
-def find_speakers(root: Path, named: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Speakers of the workspace: those it knows, and those named, or all folders of `raw/` where none is named.
-
-    Raises BadInput where there is nobody, ConfigError for a folder name that cannot be a speaker's.
-    """
-    raw = root / layout.RAW
-    folders = sorted(entry.name for entry in os.scandir(raw) if entry.is_dir()) if raw.is_dir() else []
-    folders = [name for name in folders if not name.startswith(".") and name.lower() not in JUNK_NAMES]
-    for name in named:
-        layout.check_speaker(name)
-        if name not in folders and name not in known:
-            raise BadInput(f"{root / layout.RAW / name} does not exist: put the recordings of {name!r} into it")
-    chosen = sorted({*known, *(named or folders)})
-    for name in chosen:
-        layout.check_speaker(name)
-    if not chosen:
-        raise BadInput(f"{raw} has no speaker: put recordings into {raw}/<speaker>/ and run again")
-    return chosen
-
-
-def assign_ids(known: dict[str, int], speakers: Sequence[str]) -> dict[str, int]:
-    """Ids that stay: known speakers keep theirs, new ones follow in the order of their names."""
-    ids = dict(known)
-    for name in sorted(speakers):
-        if name not in ids:
-            ids[name] = max(ids.values(), default=-1) + 1
-    return ids
-
-
-def read_speaker_map(root: Path) -> dict[str, int]:
-    """The ids given so far, {} in a new workspace. Raises ConfigError where the file is damaged."""
-    import json
-
-    path = root / layout.SPEAKER_MAP
-    try:
-        ids = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        raise ConfigError(f"{path} is not JSON: restore it, ids of trained speakers must not be guessed") from None
-    if (
-        not isinstance(ids, dict)
-        or not all(type(value) is int and value >= 0 for value in ids.values())
-        or len(set(ids.values())) != len(ids)
-    ):
-        raise ConfigError(f"{path} must map speakers to different ids from 0: restore it")
-    return ids
-
-
-def find_voice(root: Path, given: str | None, speakers: Sequence[str]) -> str:
-    """The model's name: what the workspace's config says, else --voice, else its only speaker's.
-
-    Raises ConfigError where it cannot be told, or would change.
-    """
-    folder = root / layout.CONFIGS
-    names = sorted(os.listdir(folder)) if folder.is_dir() else []
-    voices = [voice for name in names if (voice := layout.voice_of_config(name))]
-    if len(voices) > 1:
-        raise ConfigError(f"{folder} holds the configs of {', '.join(voices)}: a workspace is one voice, keep one")
-    if voices:
-        if given not in (None, voices[0]):
-            raise ConfigError(f"this workspace is the voice {voices[0]!r} and stays it: use another -w for {given!r}")
-        return voices[0]
-    if given is not None:
-        return layout.check_speaker(given)
-    if len(speakers) != 1:
-        raise ConfigError(f"{len(speakers)} speakers make one model here ({', '.join(speakers)}): name it with --voice")
-    return speakers[0]
 
 
 class Listed(NamedTuple):
@@ -286,14 +188,16 @@ def make(root: Path, config: Config, scanned: Scan) -> SlicePlan:
 
 def _walk(root: Path, folder: str) -> Iterator[str]:
     for place, folders, names in os.walk(root / folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name.lower() not in JUNK_NAMES)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name.lower() not in layout.JUNK_NAMES
+        )
         for name in sorted(names):
             yield (Path(place) / name).relative_to(root).as_posix()
 
 
 def _ignore_reason(key: str) -> str | None:
     name = key.rpartition("/")[2]
-    if name.startswith(".") or name.lower() in JUNK_NAMES:
+    if name.startswith(".") or name.lower() in layout.JUNK_NAMES:
         return "hidden or left by the system"
     if Path(name).suffix.lower() in COMPANIONS:
         return "not audio by its suffix"

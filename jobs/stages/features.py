@@ -15,7 +15,7 @@ from svc_core.device import resolve_device
 from svc_core.errors import BadInput
 from svc_core.features.extract import ClipFeatures, Task, extract_many, fingerprints, load_tools, stale_parts
 from svc_core.filelists import Filelists, ListedClip
-from svc_core.plan import shard
+from svc_core.shards import shard
 
 MAX_WORKERS = 8
 CUDA_WORKERS = 2

@@ -6,16 +6,16 @@ from typing import Any
 from jobs.console import StageResult
 from jobs.session import Session, find_config
 from svc_core import config as configs
-from svc_core import files, layout, plan, settings
+from svc_core import files, layout, plan, settings, speakers
 from svc_core.plan import SlicePlan
 
 
-def prepare(session: Session, speakers: Sequence[str], voice: str | None, changes: dict[str, Any]) -> StageResult:
+def prepare(session: Session, named: Sequence[str], voice: str | None, changes: dict[str, Any]) -> StageResult:
     root, console = session.root, session.console
-    ids = plan.read_speaker_map(root)
-    names = plan.find_speakers(root, speakers, list(ids))
-    voice = plan.find_voice(root, voice, names)
-    ids = plan.assign_ids(ids, names)
+    ids = speakers.read_speaker_map(root)
+    names = speakers.find_speakers(root, named, list(ids))
+    voice = speakers.find_voice(root, voice, names)
+    ids = speakers.assign_ids(ids, names)
     existing = find_config(root)
     config = settings.build(existing, voice, ids, changes)
 
@@ -28,9 +28,9 @@ def prepare(session: Session, speakers: Sequence[str], voice: str | None, change
         console.say(sentence)
     _report_oddities(session, made)
 
-    if previous == made and existing == config and plan.read_speaker_map(root) == ids:
+    if previous == made and existing == config and speakers.read_speaker_map(root) == ids:
         return _result(made, "already done", skipped=len(made.recordings))
-    if plan.read_speaker_map(root) != ids:
+    if speakers.read_speaker_map(root) != ids:
         files.write_json(root / layout.SPEAKER_MAP, ids, durable=True)
     if existing != config:
         configs.save(config, root / layout.config_key(voice))
@@ -54,9 +54,9 @@ def _report_oddities(session: Session, made: SlicePlan) -> None:
 def _result(made: SlicePlan, verb: str, *, done: int = 0, skipped: int = 0) -> StageResult:
     usable = made.to_slice()
     seconds = sum(recording.cost_s for recording in usable)
-    speakers = sorted({recording.speaker for recording in usable})
+    names = sorted({recording.speaker for recording in usable})
     message = (
-        f"{verb}: {len(usable)} recordings of {', '.join(speakers) or 'nobody'}, {seconds / 60:.1f} min, "
+        f"{verb}: {len(usable)} recordings of {', '.join(names) or 'nobody'}, {seconds / 60:.1f} min, "
         f"voice {made.voice!r}"
     )
     facts = {

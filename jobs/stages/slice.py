@@ -8,7 +8,8 @@ from svc_core import files, layout
 from svc_core.audio.prepare import RecordingRecord, prepare_recording, settings_fingerprint
 from svc_core.config import Config
 from svc_core.errors import BadInput
-from svc_core.plan import Recording, SlicePlan, shard
+from svc_core.plan import Recording, SlicePlan
+from svc_core.shards import shard
 
 
 def slice_recordings(session: Session, index: int, count: int) -> StageResult:

@@ -10,8 +10,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc_core import layout, plan, settings
+from svc_core import layout, plan, settings, speakers
 from svc_core.errors import BadInput, ConfigError
+from svc_core.shards import shard
 
 
 @dataclass(frozen=True)
@@ -23,25 +24,25 @@ class Job:
 @given(st.lists(st.floats(0.1, 1e4), max_size=40), st.integers(1, 8))
 def test_shards_cover_everything_once_and_are_balanced(costs, count):
     jobs = [Job(f"k{number:03}", cost) for number, cost in enumerate(costs)]
-    parts = [plan.shard(jobs, index, count) for index in range(count)]
+    parts = [shard(jobs, index, count) for index in range(count)]
     assert sorted(job.key for part in parts for job in part) == [job.key for job in jobs]
     loads = [sum(job.cost_s for job in part) for part in parts]
     # Longest-first onto the lightest part never leaves parts further apart than the longest job.
     assert max(loads) - min(loads) <= max(costs, default=0) + 1e-6
-    assert plan.shard(list(reversed(jobs)), 0, count) == parts[0]
+    assert shard(list(reversed(jobs)), 0, count) == parts[0]
 
 
 @pytest.mark.parametrize(("index", "count"), [(1, 1), (-1, 2), (0, 0), (5, 3)])
 def test_a_shard_that_does_not_exist_is_refused(index, count):
     with pytest.raises(ConfigError, match="--shard must be"):
-        plan.shard([], index, count)
+        shard([], index, count)
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=4), max_size=6))
 def test_ids_are_append_only_and_dense(batches):
     ids: dict[str, int] = {}
     for batch in batches:
-        grown = plan.assign_ids(ids, batch)
+        grown = speakers.assign_ids(ids, batch)
         assert {name: grown[name] for name in ids} == ids
         ids = grown
     assert sorted(ids.values()) == list(range(len(ids)))
@@ -55,9 +56,9 @@ def tone(path: Path, seconds: float = 1.0, seed: int = 0) -> Path:
 
 
 def make(root: Path, named=(), previous=None):
-    names = plan.find_speakers(root, named, [])
+    names = speakers.find_speakers(root, named, [])
     scanned = plan.scan(root, plan.listing(root, names), previous)
-    config = settings.build(None, "v", plan.assign_ids({}, names), {})
+    config = settings.build(None, "v", speakers.assign_ids({}, names), {})
     return plan.make(root, config, scanned)
 
 
@@ -106,16 +107,16 @@ def test_missing_and_empty_raw_folders(tmp_path):
 
 
 def test_the_voice_is_the_only_speaker_or_given_and_then_stays(tmp_path):
-    assert plan.find_voice(tmp_path, None, ["alice"]) == "alice"
-    assert plan.find_voice(tmp_path, "duo", ["alice", "bob"]) == "duo"
+    assert speakers.find_voice(tmp_path, None, ["alice"]) == "alice"
+    assert speakers.find_voice(tmp_path, "duo", ["alice", "bob"]) == "duo"
     with pytest.raises(ConfigError, match="--voice"):
-        plan.find_voice(tmp_path, None, ["alice", "bob"])
+        speakers.find_voice(tmp_path, None, ["alice", "bob"])
     path = tmp_path / layout.config_key("duo")
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    assert plan.find_voice(tmp_path, None, ["alice"]) == "duo"
+    assert speakers.find_voice(tmp_path, None, ["alice"]) == "duo"
     with pytest.raises(ConfigError, match="stays it"):
-        plan.find_voice(tmp_path, "other", ["alice"])
+        speakers.find_voice(tmp_path, "other", ["alice"])
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"a": "0"}', '{"a": 0, "b": 0}', '{"a": -1}', '{"a": true}'])
@@ -124,7 +125,7 @@ def test_a_damaged_speaker_map_is_never_guessed(content, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text(content)
     with pytest.raises(ConfigError, match="restore it"):
-        plan.read_speaker_map(tmp_path)
+        speakers.read_speaker_map(tmp_path)
 
 
 def test_changed_settings_say_what_they_redo(tmp_path):
