@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-SETTINGS = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio", "--steps", "2", "--batch-size", "2",
-            "--max-length-ms", "1000", "--min-length-ms", "500", "--val-share", "0", "--device", "cpu", "-q"]  # fmt: skip
+SETTINGS = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio", "--steps", "2",
+            "--batch-size", "2", "--max-length-ms", "1000", "--min-length-ms", "500",
+            "--val-share", "0", "--device", "cpu", "-q"]  # fmt: skip
 
 
 def main() -> None:

@@ -275,17 +275,20 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "toy": {
         "model": {
             "vol_embedding": True,
-            "inter_channels": 64,
-            "hidden_channels": 64,
-            "filter_channels": 128,
+            "inter_channels": 48,
+            "hidden_channels": 48,
+            "filter_channels": 96,
             "n_layers": 2,
             "n_flow_layer": 2,
+            "p_dropout": 0.0,
             "resblock_kernel_sizes": [3, 7],
-            "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5]],
-            "upsample_initial_channel": 128,
+            "resblock_dilation_sizes": [[1, 3], [1, 3]],
+            "upsample_rates": [8, 8, 8],
+            "upsample_initial_channel": 64,
+            "upsample_kernel_sizes": [16, 16, 16],
         },
-        "train": {"learning_rate": 5e-4, "eval_interval": 150, "log_interval": 10, "batch_size": 8, "all_in_mem": True},
-        "svc_jobs": {"steps": 450, "discriminator_divisor": 8},
+        "train": {"learning_rate": 1e-3, "eval_interval": 200, "log_interval": 10, "batch_size": 8, "all_in_mem": True},
+        "svc_jobs": {"steps": 400, "discriminator_divisor": 16},
     },
 }
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 
 # A cache of their own: the user's models must not decide what a test sees.
 CACHE = tempfile.TemporaryDirectory(prefix="svc-jobs-tests-")
@@ -20,6 +21,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 for name in ("SVC_WORKSPACE", "SVC_MODELS"):
     os.environ.pop(name, None)
+
+# Two cores shared by everything: how long an example takes says nothing.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 SVC_JOBS = [sys.executable, "-m", "jobs"]
 

@@ -18,7 +18,7 @@ from svc_core import checkpoint, layout, manifest
 from svc_core.batches import BatchOrder, Clip, ClipDataset, Fed, choose_workers, feed, load_clip, naming_killed_workers
 from svc_core.checkpoint import Entry
 from svc_core.config import Config
-from svc_core.device import resolve_device
+from svc_core.device import check_bf16, resolve_device
 from svc_core.errors import BadInput, ConfigError, Diverged, Preempted, from_os_error
 from svc_core.training.base import Base, load_base
 from svc_core.training.example import render
@@ -156,6 +156,8 @@ def _finished(root: Path, voice: str, config: Config) -> TrainingResult | None:
 
 def _open(root: Path, voice: str, config: Config, device: torch.device, base: Base | None) -> _Run:
     """Builds the networks and fills them from the newest whole checkpoint, else from the base."""
+    if config.precision == "bf16":
+        check_bf16(device.type)
     keys = _listed(root, layout.TRAIN_LIST)
     example = load_clip(root, _listed(root, layout.VAL_LIST)[0], config)
     found = checkpoint.newest_whole(root, voice)

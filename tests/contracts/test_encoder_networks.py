@@ -14,8 +14,9 @@ import torch
 from huggingface_hub import constants
 from transformers import WhisperFeatureExtractor
 
+from svc_core.device import check_bf16
 from svc_core.errors import ConfigError
-from svc_core.features.encoders import bf16, hubert
+from svc_core.features.encoders import hubert
 from svc_core.features.encoders.contentvec import ContentVec256L9
 from svc_core.features.encoders.hubert import Part
 from svc_core.features.encoders.whisper import WhisperBase
@@ -176,6 +177,7 @@ BF16 = """
 import sys
 import numpy as np
 from pathlib import Path
+from svc_core.device import check_bf16
 from svc_core.features.encoders import hubert
 from svc_core.features.models import Located
 folder, audio = Path(sys.argv[1]), np.load(sys.argv[2])
@@ -209,8 +211,8 @@ def test_a_cpu_that_stops_at_bf16_is_named(tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGILL)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ConfigError, match="ONEDNN_MAX_CPU_ISA"):
-        bf16.check("cpu")
-    bf16.check("cuda")
+        check_bf16("cpu")
+    check_bf16("cuda")
 
 
 def test_whisper_is_transformers_encoder_cut_to_the_audio(tmp_path):

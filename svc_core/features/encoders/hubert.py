@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import HubertConfig, HubertModel
 
+from svc_core.device import check_bf16
 from svc_core.errors import ConfigError
-from svc_core.features.encoders import bf16, onnx_cache, weights
+from svc_core.features.encoders import onnx_cache, weights
 from svc_core.features.encoders.encoder import HOP_SAMPLES, Backend, Precision
 from svc_core.features.models import Located
 
@@ -60,7 +61,7 @@ def runner(
             )
         return onnx_cache.runner(f"{source.sha256}-layer{part.layer}", lambda: load(source, part, "eager"))
     if precision == "bf16":
-        bf16.check(device)
+        check_bf16(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     network = load(source, part, "sdpa").to(device=device, dtype=dtype)
 

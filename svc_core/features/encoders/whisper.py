@@ -7,8 +7,9 @@ import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from svc_core.device import check_bf16
 from svc_core.errors import ConfigError
-from svc_core.features.encoders import bf16, weights
+from svc_core.features.encoders import weights
 from svc_core.features.encoders.encoder import HOP_SAMPLES, RATE_HZ, Backend, Precision
 from svc_core.features.encoders.windows import in_windows
 from svc_core.features.models import Located
@@ -24,7 +25,7 @@ class WhisperBase:
         if backend != "torch":
             raise ConfigError(f"whisper-base runs with encoder_backend torch, not {backend}")
         if precision == "bf16":
-            bf16.check(device)
+            check_bf16(device)
         self._device = device
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._network = _load(source, self.width).to(device=device, dtype=self._dtype)

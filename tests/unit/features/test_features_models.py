@@ -74,7 +74,7 @@ def test_absent_model_says_which_where_and_what_to_do(folder):
 
 
 def test_unknown_row_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="contentvec-768l12.*harvest"):
+    with pytest.raises(ConfigError, match=r"contentvec-768l12.*harvest"):
         models.locate("wavlm")
 
 
