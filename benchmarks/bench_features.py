@@ -6,7 +6,7 @@ The encoder has random weights (94 M values, 768 channels, 12 layers): no weight
 setting runs in a fresh process on all cores, our door as the stage uses it: one worker per core with one torch thread
 each. In the same run a plain peer does the same work the usual way: one process, clip after clip, torch with all
 threads, transformers' model as it comes. "x real time" counts the clips alone, after one to warm up, "of CPU" per
-core; `load_s` is loading the tools, `export_s` with the export for onnx, once per machine. Distances are to our own fp32.
+core; `load_s` is loading the tools, `export_s` with the export for onnx, once per machine. Distances are to our fp32.
 Targets: 20 x real time in one named setting, at most 2 GB. `--save` writes a dated file to benchmarks/results/.
 
 Where bf16 is refused because the CPU only announces AMX, set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16.
@@ -28,7 +28,13 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 ENCODER = "contentvec-768l12"
-SETTINGS = {"peer": None, "fp32": ("torch", "fp32"), "bf16": ("torch", "bf16"), "onnx": ("onnx", "fp32")}
+SETTINGS = {
+    "peer": None,
+    "fp32": ("torch", "fp32"),
+    "bf16": ("torch", "bf16"),
+    "onnx": ("onnx", "fp32"),
+    "int8": ("onnx", "int8"),
+}
 TARGET_X, TARGET_MB = 20, 2000
 
 
@@ -185,7 +191,7 @@ def run_all(folder: Path, arguments: argparse.Namespace) -> list[dict]:
     write_clips(folder / "w", arguments.clips, arguments.seconds)
     runs, plain = [], None
     for what in arguments.only or SETTINGS:
-        exported = measure(what, folder, arguments.clips * arguments.seconds) if what == "onnx" else None
+        exported = measure(what, folder, arguments.clips * arguments.seconds) if what in ("onnx", "int8") else None
         tries = [measure(what, folder, arguments.clips * arguments.seconds) for _ in range(arguments.repeat)]
         run = max(tries, key=lambda one: one.get("x_real_time", 0))
         if exported and "failed" not in exported:

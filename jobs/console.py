@@ -47,9 +47,9 @@ class Progress:
             self.advance()
 
     def reach(self, count: float, note: str = "") -> None:
-        """Sets the count; the first call tells where the work was taken up, which the rate leaves out."""
+        """Sets the count. The rate is taken from the first call on: before it, things were loaded and warmed up."""
         if self._taken_up is None:
-            self._taken_up = count - 1
+            self._taken_up, self._start = count, time.monotonic()
         self._show(count, note)
 
     def resize(self, total: float) -> None:

@@ -162,7 +162,7 @@ class LoudnessBlock(Block):
 class FeatureBlock(Block):
     f0_predictor: str = Field("swift-f0", description="one of " + ", ".join(F0_PREDICTORS))
     encoder_backend: Literal["torch", "onnx"] = Field("torch", description="what runs the encoder")
-    encoder_precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the encoder")
+    encoder_precision: Literal["fp32", "bf16", "int8"] = Field("fp32", description="arithmetic of the encoder")
     weights_sha256: dict[str, str] = Field(
         default_factory=dict, description="sha256 that the weights of an encoder or f0 predictor must have, by its name"
     )
@@ -171,8 +171,10 @@ class FeatureBlock(Block):
     def _consistent(self) -> Self:
         if self.f0_predictor not in F0_PREDICTORS:
             raise ValueError(f"f0_predictor {self.f0_predictor!r} is unknown: use one of {', '.join(F0_PREDICTORS)}")
-        if self.encoder_backend == "onnx" and self.encoder_precision != "fp32":
-            raise ValueError("encoder_backend 'onnx' runs in encoder_precision 'fp32' only")
+        if (self.encoder_backend, self.encoder_precision) in (("onnx", "bf16"), ("torch", "int8")):
+            raise ValueError(
+                "encoder_backend 'torch' runs in encoder_precision 'fp32' or 'bf16', 'onnx' in 'fp32' or 'int8'"
+            )
         unknown = sorted(set(self.weights_sha256) - set(ENCODERS) - set(F0_PREDICTORS))
         if unknown:
             raise ValueError(f"weights_sha256 names {', '.join(unknown)}, which is no encoder or f0 predictor")

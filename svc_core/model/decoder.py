@@ -23,8 +23,8 @@ _LAST_SLOPE = 0.01
 def harmonics(f0: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Nine sines at f0's multiples plus noise; noise alone where unvoiced.
 
-    The phase is summed less one turn where its fraction falls, so that it stays small. The fraction is that of a float32
-    sum, as in so-vits-svc 4.1: at a predicted f0 below 0 turns are missed, and the goldens hold the rounding that follows.
+    The phase is summed less one turn where its fraction falls, so that it stays small. The fraction is that of a
+    float32 sum, as in so-vits-svc 4.1: at a predicted f0 below 0 it misses turns, and the goldens hold the rounding.
 
     Args:
         f0: [B, F] Hz, 0 where unvoiced; held for the 512 samples of a frame.

@@ -66,7 +66,8 @@ class Generator(nn.Module):
     """Content, pitch and speaker to audio.
 
     Args:
-        model: the shapes. data: the signal grid. segment_frames: what the decoder makes per row in training.
+        model: the shapes. data: names the FFT of the spectrograms. segment_frames: what the decoder makes per row in
+            training.
     """
 
     def __init__(self, model: ModelBlock, data: DataBlock, segment_frames: int) -> None:
@@ -78,7 +79,7 @@ class Generator(nn.Module):
         self.pre = nn.Conv1d(model.ssl_dim, hidden, 5, padding=2)
         self.enc_p = ContentEncoder(model)
         self.dec = Decoder(model)
-        self.enc_q = PosteriorEncoder(model)
+        self.enc_q = PosteriorEncoder(model, data.filter_length // 2 + 1)
         self.flow = Flow(model)
         self.f0_decoder = F0Decoder(model) if model.use_automatic_f0_prediction else None
         self.emb_uv = nn.Embedding(2, hidden)
@@ -86,7 +87,9 @@ class Generator(nn.Module):
     def forward(
         self, c: Tensor, f0: Tensor, spec: Tensor, lengths: Tensor, spk: Tensor, uv: Tensor, volume: Tensor | None
     ) -> GeneratorOutput:
-        """One training pass; random draws come from torch's global generator in 4.1's order.
+        """One training pass.
+
+        Random draws come from torch's global generator in 4.1's order, but for a last noise that 4.1 throws away.
 
         Args:
             c: [B, D, F] content. f0: [B, F] Hz. spec: [B, 1025, F] magnitudes. lengths: [B] frames.
@@ -129,7 +132,7 @@ class Generator(nn.Module):
         predict_f0: bool = False,
         seed: int | None = INFER_SEED,
     ) -> InferOutput:
-        """Converts content to a speaker's voice; every row is used whole.
+        """Converts content to a speaker's voice; every row is used whole. For a network in eval mode.
 
         Args:
             c: [B, D, F] content. f0: [B, F] Hz. uv: [B, F], 1 where voiced. spk: [B, 1] ids.

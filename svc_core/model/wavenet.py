@@ -39,12 +39,11 @@ class WaveNet(nn.Module):
         for in_layer, res_skip, condition in zip(self.in_layers, self.res_skip_layers, conditions, strict=True):
             filtered, gate = in_layer(x).add_(condition).chunk(2, dim=1)
             out = res_skip(filtered.tanh() * gate.sigmoid())
-            if out.size(1) == self.channels:
-                return skips.add_(out) * mask
-            residual, skip = out.chunk(2, dim=1)
-            x = (x + residual) * mask
-            skips.add_(skip)
-        raise AssertionError("the last layer has no residual half")
+            skips.add_(out[:, -self.channels :])
+            # The last layer's output is a skip alone.
+            if out.size(1) > self.channels:
+                x = (x + out[:, : self.channels]) * mask
+        return skips * mask
 
 
 def _gate_conv(channels: int, kernel_size: int, depthwise: bool) -> nn.Module:

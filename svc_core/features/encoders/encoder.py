@@ -9,7 +9,7 @@ RATE_HZ = 16_000
 HOP_SAMPLES = 320
 
 Backend = Literal["torch", "onnx"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 
 
 class Encoder(Protocol):

@@ -14,6 +14,7 @@ from svc_core.device import check_bf16
 from svc_core.errors import ConfigError
 from svc_core.features.encoders import onnx_cache, weights
 from svc_core.features.encoders.encoder import HOP_SAMPLES, Backend, Precision
+from svc_core.features.encoders.onnx_int8 import ConvsAsProducts
 from svc_core.features.models import Located
 
 _WINDOW_SAMPLES = 400
@@ -55,11 +56,9 @@ def runner(
     together.
     """
     if backend == "onnx":
-        if device != "cpu" or precision != "fp32":
-            raise ConfigError(
-                f"encoder_backend onnx runs on the CPU in fp32, not on {device} in {precision}: use torch"
-            )
-        return onnx_cache.runner(f"{source.sha256}-layer{part.layer}", lambda: load(source, part, "eager"))
+        return _onnx_runner(source, part, precision, device)
+    if precision == "int8":
+        raise ConfigError("encoder_precision int8 needs encoder_backend onnx, not torch")
     if precision == "bf16":
         check_bf16(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -71,6 +70,21 @@ def runner(
             return content[0].float().cpu().numpy()
 
     return run
+
+
+def _onnx_runner(source: Located, part: Part, precision: Precision, device: str) -> Callable[[np.ndarray], np.ndarray]:
+    if device != "cpu" or precision == "bf16":
+        raise ConfigError(
+            f"encoder_backend onnx runs in fp32 or int8 on the CPU, not in {precision} on {device}: use torch"
+        )
+
+    def network() -> Network:
+        made = load(source, part, "eager")
+        if precision == "int8":
+            made.hubert.feature_extractor = ConvsAsProducts(made.hubert.feature_extractor)
+        return made
+
+    return onnx_cache.runner(f"{source.sha256}-layer{part.layer}", network, int8=precision == "int8")
 
 
 def load(source: Located, part: Part, attention: str) -> Network:

@@ -21,9 +21,11 @@ class WhisperBase:
     width = 512
 
     def __init__(self, source: Located, backend: Backend, precision: Precision, device: str) -> None:
-        """Raises ConfigError for a backend other than torch, and where the weights are not of Whisper base."""
-        if backend != "torch":
-            raise ConfigError(f"whisper-base runs with encoder_backend torch, not {backend}")
+        """Raises ConfigError for another backend than torch, for int8, and for weights that are not Whisper base's."""
+        if backend != "torch" or precision == "int8":
+            raise ConfigError(
+                f"whisper-base runs with encoder_backend torch in fp32 or bf16, not {backend} {precision}"
+            )
         if precision == "bf16":
             check_bf16(device)
         self._device = device
