@@ -21,21 +21,25 @@ _ZERO_POINT = np.uint8(128)  # of activations: unsigned times signed is what the
 
 
 class ConvsAsProducts(nn.Module):
-    """HuBERT's feature encoder with its convolutions, but for the first, as products of frames and matrices.
+    """HuBERT's feature encoder with its convolutions as products of frames and matrices.
 
-    The same function as the module it is built from: audio [1, T] -> [1, C, N].
+    The same function as the module it is built from, audio [1, T] -> [1, C, N], for HuBERT base's shape: a first
+    convolution of 10 taps every 5 samples, normalised per channel over time, then some of 3 or 2 taps every 2 frames,
+    each followed by GELU.
     """
 
     def __init__(self, encoder: HubertFeatureEncoder) -> None:
         super().__init__()
-        self.first, *rest = encoder.conv_layers
-        # Stride 2: taps 0 and 1 see two frames that lie side by side in memory, tap 2 the one after.
-        kernels = [layer.conv.weight.detach().permute(2, 1, 0) for layer in rest]
+        first, *rest = encoder.conv_layers
+        self.first = nn.Parameter(_kernel(first)[:, 0])
+        self.norm = first.layer_norm
+        # Taps 0 and 1 see two frames that lie side by side in memory, tap 2 the one after.
+        kernels = [_kernel(layer) for layer in rest]
         self.pairs = nn.ParameterList([kernel[:2].flatten(0, 1).contiguous() for kernel in kernels])
         self.thirds = nn.ParameterList([kernel[2] if len(kernel) == 3 else torch.empty(0) for kernel in kernels])
 
     def forward(self, audio: Tensor) -> Tensor:
-        frames = self.first(audio[:, None]).transpose(1, 2).contiguous()
+        frames = F.gelu(self._normalised_first(audio))
         for pair, third in zip(self.pairs, self.thirds, strict=True):
             taps = 3 if third.numel() else 2
             count = (frames.shape[1] - taps) // 2 + 1
@@ -44,6 +48,22 @@ class ConvsAsProducts(nn.Module):
                 made = made + frames[:, 2 : 2 * count + 1 : 2] @ third
             frames = F.gelu(made)
         return frames.transpose(1, 2)
+
+    def _normalised_first(self, audio: Tensor) -> Tensor:
+        """[1, T] -> [1, n, C]. The variance of each channel over time follows from that of the 10 samples it sees, so
+        the large result is written once, already normalised."""
+        count = (audio.shape[1] - 10) // 5 + 1
+        halves = [audio[:, start : start + 5 * count].reshape(1, count, 5) for start in (0, 5)]
+        seen = torch.cat(halves, dim=2)
+        centred = seen - seen.mean(dim=1, keepdim=True)
+        covariance = centred.transpose(1, 2) @ centred / count
+        variance = (self.first * (covariance @ self.first)).sum(dim=1, keepdim=True)
+        return centred @ (self.first * (self.norm.weight / (variance + self.norm.eps).sqrt())) + self.norm.bias
+
+
+def _kernel(layer: nn.Module) -> Tensor:
+    """[taps, channels in, channels out]"""
+    return layer.conv.weight.detach().permute(2, 1, 0).contiguous()
 
 
 def quantise(graph: onnx.GraphProto, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
