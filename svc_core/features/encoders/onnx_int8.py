@@ -28,6 +28,8 @@ class ConvsAsProducts(nn.Module):
     each followed by GELU.
     """
 
+    norm: nn.GroupNorm
+
     def __init__(self, encoder: HubertFeatureEncoder) -> None:
         super().__init__()
         first, *rest = encoder.conv_layers
@@ -57,11 +59,12 @@ class ConvsAsProducts(nn.Module):
         seen = torch.cat(halves, dim=2)
         centred = seen - seen.mean(dim=1, keepdim=True)
         covariance = centred.transpose(1, 2) @ centred / count
-        variance = (self.first * (covariance @ self.first)).sum(dim=1, keepdim=True)
+        # The weights stand on the left, where `quantise` leaves them in float32.
+        variance = ((self.first.T @ covariance) * self.first.T).sum(dim=2)[:, None]
         return centred @ (self.first * (self.norm.weight / (variance + self.norm.eps).sqrt())) + self.norm.bias
 
 
-def _kernel(layer: nn.Module) -> Tensor:
+def _kernel(layer: Any) -> Tensor:
     """[taps, channels in, channels out]"""
     return layer.conv.weight.detach().permute(2, 1, 0).contiguous()
 
