@@ -103,18 +103,17 @@ def _product(frames: str, weight: str, output: str) -> Iterator[onnx.NodeProto]:
         return helper.make_node(kind, inputs, [result], **attributes)
 
     at = f"{output}."
-    yield node("Abs", [frames], f"{at}abs")
-    yield node("ReduceMax", [f"{at}abs"], f"{at}peak", axes=[0, 2], keepdims=0)
-    yield node("Max", [f"{at}peak", "int8.smallest"], f"{at}bounded")
-    yield node("Mul", [f"{at}bounded", "int8.step"], f"{at}steps")
+    yield node("ReduceMax", [frames], f"{at}highest", axes=[0, 2], keepdims=0)
+    yield node("ReduceMin", [frames], f"{at}lowest", axes=[0, 2], keepdims=0)
+    yield node("Neg", [f"{at}lowest"], f"{at}depth")
+    yield node("Max", [f"{at}highest", f"{at}depth", "int8.smallest"], f"{at}peak")
+    yield node("Mul", [f"{at}peak", "int8.step"], f"{at}steps")
     yield node("Shape", [f"{at}steps"], f"{at}shape")
     yield node("Expand", ["int8.zero_points", f"{at}shape"], f"{at}zeros")
     yield node("QuantizeLinear", [frames, f"{at}steps", f"{at}zeros"], f"{at}frames", axis=1)
     yield node("MatMulInteger", [f"{at}frames", f"{weight}.int8", "int8.zero_point"], f"{at}sums")
-    yield node("Cast", [f"{at}sums"], f"{at}floats", to=onnx.TensorProto.FLOAT)
-    yield node("Mul", [f"{at}floats", f"{weight}.scale"], f"{at}scaled")
-    yield node("Unsqueeze", [f"{at}steps", "int8.channel_axis"], f"{at}column")
-    yield node("Mul", [f"{at}scaled", f"{at}column"], output)
+    yield node("DequantizeLinear", [f"{at}sums", f"{at}steps"], f"{at}products", axis=1)
+    yield node("Mul", [f"{at}products", f"{weight}.scale"], output)
 
 
 def _constants() -> list[onnx.TensorProto]:
@@ -123,6 +122,5 @@ def _constants() -> list[onnx.TensorProto]:
         "int8.step": np.float32(1 / _LARGEST),
         "int8.zero_point": _ZERO_POINT,
         "int8.zero_points": np.array([_ZERO_POINT]),
-        "int8.channel_axis": np.array([1], dtype=np.int64),
     }
     return [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
