@@ -306,8 +306,9 @@ def naming_killed_workers() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # A worker that dies while it hands a batch over is seen as a broken connection first.
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
             raise
         raise Transient(
             "a process that loads clips was killed, probably for want of memory (or of /dev/shm): give it more, or "
