@@ -118,7 +118,9 @@ def test_an_absent_model_is_configuration(tmp_path, monkeypatch, name):
     [
         ("contentvec-768l12", "onnx", "bf16"),
         ("contentvec-256l9", "onnx", "bf16"),
+        ("contentvec-768l12", "torch", "int8"),
         ("whisper-base", "onnx", "fp32"),
+        ("whisper-base", "torch", "int8"),
         ("mel-bands", "onnx", "fp32"),
         ("mel-bands", "torch", "bf16"),
     ],
