@@ -54,13 +54,14 @@ def _tasks(root: Path, config: Config, clips: list[ListedClip]) -> tuple[list[Ta
 
 def _extract(session: Session, config: Config, tasks: list[Task], seconds: dict[str, float], device: str) -> list[str]:
     workers = CUDA_WORKERS if device == "cuda" else min(len(os.sched_getaffinity(0)), MAX_WORKERS)
-    tools = load_tools(config, device, session.root, frozenset().union(*(task.parts for task in tasks)))
     for folder in {(session.root / task.wav.key).parent for task in tasks}:
         files.sweep(folder)
     errors = []
     # One thread per clip and one clip per core: so the bytes do not depend on the number of cores.
     total = sum(seconds[task.wav.key] for task in tasks)
     with _torch_threads(1), session.console.progress("features", total, "s of audio") as progress:
+        # Loaded in here, because ONNX Runtime fixes its number of threads when it loads.
+        tools = load_tools(config, device, session.root, frozenset().union(*(task.parts for task in tasks)))
         for outcome in extract_many(session.root, tasks, tools, workers):
             if outcome.features is None:
                 errors.append(str(outcome.error))
