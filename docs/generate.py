@@ -11,7 +11,8 @@ import click
 
 from jobs.cli import COMMANDS, app, load_command
 from jobs.settings import SETTINGS
-from svc_core.config import PRESETS, Config
+from svc_core.config import Config
+from svc_core.settings import PRESETS
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by `make docs` from the code; edit the code instead. -->\n"

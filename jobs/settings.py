@@ -12,9 +12,10 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from svc_core.config import PRESETS, Config, SliceBlock
+from svc_core.config import Config, SliceBlock
 from svc_core.conversion.options import ConvertOptions
 from svc_core.registry import ENCODERS, F0_PREDICTORS, encoder_of_config
+from svc_core.settings import PRESETS
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The trainer config: so-vits-svc 4.1's schema, and what we record under one key of our own, `svc_jobs`.
 
 Each field says what it is and in which unit; the bounds are checked, all mistakes are reported together. A default
-exists here and nowhere else. `presets` hold what differs between the three networks.
+exists here and nowhere else; what differs between the three networks is in `settings.PRESETS`.
 """
 
 from pathlib import Path
@@ -117,6 +117,14 @@ class ModelBlock(Block):
             product *= rate
         if product != HOP_SAMPLES:
             raise ValueError(f"upsample_rates must multiply to {HOP_SAMPLES} samples per frame, not {product}")
+        for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
+            if kernel < rate or (kernel - rate) % 2:
+                raise ValueError(
+                    f"upsample_kernel_sizes must be as large as upsample_rates or larger by an even number of samples, "
+                    f"not {kernel} with {rate}"
+                )
+        if self.inter_channels % 2:
+            raise ValueError(f"inter_channels must be even, not {self.inter_channels}: the flow halves them")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes must have the same length")
         if self.hidden_channels % self.n_heads:
@@ -257,42 +265,6 @@ def encoder_of_config_or_value_error(config_name: str) -> str:
         return encoder_of_config(config_name)
     except ConfigError as error:
         raise ValueError(str(error)) from None
-
-
-# What differs from the defaults above, by preset. `full` is 4.1 with the volume embedding on; `tiny` is 4.1's --tiny;
-# `toy` trains in minutes on two cores and is for the demo and the tests.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "full": {"model": {"vol_embedding": True}, "train": {}, "svc_jobs": {}},
-    "tiny": {
-        "model": {
-            "vol_embedding": True,
-            "filter_channels": 512,
-            "upsample_initial_channel": 400,
-            "use_depthwise_conv": True,
-            "flow_share_parameter": True,
-        },
-        "train": {},
-        "svc_jobs": {},
-    },
-    "toy": {
-        "model": {
-            "vol_embedding": True,
-            "inter_channels": 48,
-            "hidden_channels": 48,
-            "filter_channels": 96,
-            "n_layers": 2,
-            "n_flow_layer": 2,
-            "p_dropout": 0.0,
-            "resblock_kernel_sizes": [3, 7],
-            "resblock_dilation_sizes": [[1, 3], [1, 3]],
-            "upsample_rates": [8, 8, 8],
-            "upsample_initial_channel": 64,
-            "upsample_kernel_sizes": [16, 16, 16],
-        },
-        "train": {"learning_rate": 1e-3, "eval_interval": 200, "log_interval": 10, "batch_size": 8, "all_in_mem": True},
-        "svc_jobs": {"steps": 400, "discriminator_divisor": 16},
-    },
-}
 
 
 def sentences(error: ValidationError) -> list[str]:

@@ -6,7 +6,44 @@ A config on disk, edited by hand or not, counts as asked for: only named changes
 from typing import Any
 
 from svc_core import config as configs
-from svc_core.config import PRESETS, Config, JobsBlock
+from svc_core.config import Config, JobsBlock
+
+# What differs from the config's defaults, by preset. `full` is 4.1 with the volume embedding on; `tiny` is 4.1's
+# --tiny; `toy` trains in minutes on two cores and is for the demo and the tests. Toy's mel bands resolve harmonics,
+# without which so short a training does not keep to the pitch (docs/adr/0008-start-of-the-decoder.md).
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "full": {"model": {"vol_embedding": True}, "train": {}, "svc_jobs": {}},
+    "tiny": {
+        "model": {
+            "vol_embedding": True,
+            "filter_channels": 512,
+            "upsample_initial_channel": 400,
+            "use_depthwise_conv": True,
+            "flow_share_parameter": True,
+        },
+        "train": {},
+        "svc_jobs": {},
+    },
+    "toy": {
+        "model": {
+            "vol_embedding": True,
+            "inter_channels": 48,
+            "hidden_channels": 48,
+            "filter_channels": 96,
+            "n_layers": 2,
+            "n_flow_layer": 2,
+            "p_dropout": 0.0,
+            "resblock_kernel_sizes": [3, 7],
+            "resblock_dilation_sizes": [[1, 3], [1, 3]],
+            "upsample_rates": [8, 8, 8],
+            "upsample_initial_channel": 64,
+            "upsample_kernel_sizes": [16, 16, 16],
+        },
+        "data": {"n_mel_channels": 128, "mel_fmax": 8000},
+        "train": {"learning_rate": 1e-3, "eval_interval": 200, "log_interval": 10, "batch_size": 8, "all_in_mem": True},
+        "svc_jobs": {"steps": 400, "discriminator_divisor": 16},
+    },
+}
 
 
 def build(existing: Config | None, voice: str, ids: dict[str, int], changes: dict[str, Any]) -> Config:

@@ -53,11 +53,13 @@ def _running_sum(cycles: Tensor) -> Tensor:
 
 
 class HarmonicSource(nn.Module):
-    """Merges the harmonics into one excitation."""
+    """Merges the harmonics into one excitation; starts as their plain sum (docs/adr/0008-start-of-the-decoder.md)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.l_linear = nn.Linear(_HARMONICS, 1)
+        nn.init.ones_(self.l_linear.weight)
+        nn.init.zeros_(self.l_linear.bias)
 
     def forward(self, f0: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Args: f0 [B, F] Hz. Returns [B, 1, T]."""
@@ -92,7 +94,7 @@ class Decoder(nn.Module):
         )
         self.conv_pre = WeightNorm(nn.Conv1d(model.inter_channels, first, 7, padding=3))
         self.ups = nn.ModuleList(
-            WeightNorm(nn.ConvTranspose1d(wide, narrow, kernel, rate, padding=(kernel - rate + 1) // 2))
+            WeightNorm(_interpolating(nn.ConvTranspose1d(wide, narrow, kernel, rate, padding=(kernel - rate) // 2)))
             for (wide, narrow), kernel, rate in zip(pairwise(widths), kernels, rates, strict=True)
         )
         self.resblocks = nn.ModuleList(
@@ -110,7 +112,9 @@ class Decoder(nn.Module):
         for stage, (up, noise_conv) in enumerate(zip(self.ups, self.noise_convs, strict=True)):
             x = up(F.leaky_relu(x, _SLOPE)).add_(noise_conv(source))
             x = self._blocks(stage, x)
-        return self.conv_post(F.leaky_relu(x, _LAST_SLOPE)).tanh()
+        # Outside autocast: bf16's 8 bits would be the audio's.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.conv_post(F.leaky_relu(x.float(), _LAST_SLOPE)).tanh()
 
     def _blocks(self, stage: int, x: Tensor) -> Tensor:
         first = stage * self.blocks_per_stage
@@ -118,6 +122,17 @@ class Decoder(nn.Module):
         for block in self.resblocks[first + 1 : first + self.blocks_per_stage]:
             total = total + block(x)
         return total / self.blocks_per_stage
+
+
+def _interpolating(up: nn.ConvTranspose1d) -> nn.ConvTranspose1d:
+    """Starts as a triangle over time times a random mix of channels, so that it makes no tone of its own."""
+    positions = torch.arange(up.kernel_size[0]) + 0.5
+    middle = up.kernel_size[0] / 2
+    triangle = 1 - (positions - middle).abs() / middle
+    with torch.no_grad():
+        mix = torch.randn(up.in_channels, up.out_channels, 1) / math.sqrt(up.in_channels)
+        up.weight.copy_(mix * triangle)
+    return up
 
 
 def _same_conv(channels: int, kernel_size: int, dilation: int) -> WeightNorm:

@@ -7,7 +7,7 @@ import pytest
 
 from svc_core import config as configs
 from svc_core import settings
-from svc_core.config import PRESETS, Config
+from svc_core.config import Config
 from svc_core.errors import ConfigError
 
 # FORMATS.md 2.3, the defaults of so-vits-svc 4.1's config.json.
@@ -47,7 +47,7 @@ def test_the_full_preset_is_41s_config_with_the_volume_embedding_on():
     assert values["spk"] == {"alice": 0}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", settings.PRESETS)
 def test_every_preset_loads_and_survives_the_disk(preset, tmp_path: Path):
     config = build({"svc_jobs.preset": preset})
     configs.save(config, tmp_path / "c.json")
@@ -78,6 +78,9 @@ def test_all_mistakes_are_reported_together_with_unit_and_range():
         ({"model.speech_encoder": "hubertsoft"}, "not supported"),
         ({"train.fp16_run": True}, "bf16"),
         ({"model.upsample_rates": [8, 8, 2, 2]}, "same number of stages"),
+        ({"model.upsample_kernel_sizes": [16, 16, 4, 4, 3]}, "not 3 with 2"),
+        ({"model.upsample_kernel_sizes": [16, 6, 4, 4, 4]}, "not 6 with 8"),
+        ({"model.inter_channels": 191}, "must be even"),
         ({"model.n_speakers": 0}, "n_speakers"),
         ({"svc_jobs.features.f0_predictor": "pm"}, "unknown"),
         ({"svc_jobs.slice.min_interval_ms": 6000}, "min_length_ms >= min_interval_ms"),

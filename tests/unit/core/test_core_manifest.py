@@ -75,3 +75,36 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys(values):
 @given(st.lists(st.integers(), max_size=4), st.lists(st.integers(), max_size=4))
 def test_different_settings_have_different_fingerprints(one, other):
     assert (manifest.fingerprint(one) == manifest.fingerprint(other)) == (one == other)
+
+
+file_records = st.builds(
+    FileRecord, key=st.text(min_size=1, max_size=5), sha256=st.text(max_size=5), size=st.integers(0), stamp=st.text()
+)
+
+
+@given(st.lists(file_records, max_size=4), json_values)
+def test_every_file_record_inside_a_value_is_found_in_order(records, other):
+    value = {"a": other, "b": [{"c": record.model_dump()} for record in records]}
+    assert list(manifest.file_records(value))[-len(records) :] == records if records else True
+    assert not list(manifest.file_records(other))
+
+
+@given(st.lists(file_records, max_size=4), json_values)
+def test_new_stamps_are_set_where_one_is_given_and_nothing_else_changes(records, other):
+    value = {"a": other, "b": [record.model_dump() for record in records]}
+    assert manifest.restamped(value, lambda _: None) == value
+    fresh = manifest.restamped(value, lambda record: f"etag:{record.key}" if record.size % 2 else None)
+    for before, after in zip(records, manifest.file_records(fresh), strict=True):
+        wanted = f"etag:{before.key}" if before.size % 2 else before.stamp
+        assert after == before.model_copy(update={"stamp": wanted})
+
+
+def test_what_only_resembles_a_file_record_is_none():
+    whole = {"key": "a", "sha256": "b", "size": 1, "stamp": "c"}
+    strange = [{**whole, "size": "1"}, {**whole, "size": True}, {**whole, "more": 1}, {"key": "a"}, {**whole, "key": 1}]
+    assert not list(manifest.file_records(strange))
+
+
+def test_a_recording_of_the_plan_gets_its_stamp_too():
+    recording = {"key": "raw/a/b", "sha256": None, "size": 1, "stamp": "old", "seconds": 2.0}
+    assert manifest.restamped([recording], lambda record: record.sha256 + "new") == [{**recording, "stamp": "new"}]

@@ -64,3 +64,25 @@ def test_audio_has_512_samples_per_frame(rates, kernels):
     audio = decoder(torch.randn(2, 4, 7), torch.full((2, 7), 150.0), torch.randn(2, 6, 1))
     assert audio.shape == (2, 1, 7 * 512)
     assert audio.abs().max() <= 1
+
+
+def test_a_fresh_upsampling_makes_no_tone_of_its_own():
+    up = Decoder(ModelBlock(gin_channels=6)).ups[0]
+    with torch.no_grad():
+        inner = up(torch.ones(1, 512, 20))[0, :, 16:-16] - up.bias.unsqueeze(1)
+    # A held input stays held: the triangles of width 16, 8 apart, add up to one constant.
+    assert (inner.std(1) < 1e-4 * inner.abs().mean()).all()
+
+
+def test_a_fresh_source_is_the_sum_of_the_harmonics():
+    source = Decoder(ModelBlock(gin_channels=6)).m_source
+    f0 = torch.full((1, 4), 220.0)
+    expected = sine_parts(f0, 3).sum(-1).tanh()
+    torch.testing.assert_close(source(f0, torch.Generator().manual_seed(3))[:, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_audio_is_made_in_full_precision_under_autocast():
+    decoder = Decoder(ModelBlock(gin_channels=6, inter_channels=4, upsample_initial_channel=64))
+    with torch.autocast("cpu", torch.bfloat16):
+        audio = decoder(torch.randn(1, 4, 7), torch.full((1, 7), 150.0), torch.randn(1, 6, 1))
+    assert audio.dtype == torch.float32

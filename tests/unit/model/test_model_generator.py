@@ -4,11 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from svc_core.config import PRESETS, DataBlock, ModelBlock
+from svc_core.config import DataBlock, ModelBlock
 from svc_core.errors import ConfigError, SvcError
 from svc_core.model.discriminator import Discriminator
 from svc_core.model.flow import Flow
 from svc_core.model.generator import Generator, GeneratorOutput, InferOutput
+from svc_core.settings import PRESETS
 
 SMALL = ModelBlock(
     inter_channels=8,
