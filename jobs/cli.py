@@ -18,6 +18,7 @@ COMMANDS = {
     "convert": "Convert audio files to a speaker's voice.",
     "publish": "Write the release: safetensors, a 4.1 model file, config, model card, hashes.",
     "report": "Write one HTML page of everything that exists.",
+    "workspace": "List, compare, copy, verify and clean up a workspace, in a folder or a bucket.",
     "doctor": "Check this machine and the workspace for what the stages need.",
     "models": "List, fetch and verify pretrained encoders and f0 predictors.",
 }

@@ -13,13 +13,21 @@ from jobs.session import Session, open_workspace
 from jobs.settings import with_convert_options, with_settings
 from jobs.stop import Stop
 
-Workspace = Annotated[
-    str,
-    typer.Option("--workspace", "-w", envvar="SVC_WORKSPACE", help="Folder that holds raw/ and gets everything else."),
-]
-OptionalWorkspace = Annotated[
+_WORKSPACE = typer.Option(
+    "--workspace",
+    "-w",
+    envvar="SVC_WORKSPACE",
+    help="Folder or s3://bucket/prefix that holds raw/ and gets everything else.",
+)
+Workspace = Annotated[str, _WORKSPACE]
+OptionalWorkspace = Annotated[str | None, _WORKSPACE]
+Scratch = Annotated[
     str | None,
-    typer.Option("--workspace", "-w", envvar="SVC_WORKSPACE", help="Folder that holds raw/ and gets everything else."),
+    typer.Option(
+        "--scratch",
+        envvar="SVC_SCRATCH",
+        help="With a bucket: folder for the files in work, emptied at the end; default: the system's temporary folder.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; progress as JSON lines on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
@@ -36,10 +44,11 @@ Device = Annotated[
 Base = Annotated[str | None, typer.Option("--base", help="G_0.pth,D_0.pth of a model to fine-tune from.")]
 
 
-def begin(workspace: str, json_: bool, quiet: bool, verbose: bool) -> Session:
+def begin(workspace: str, scratch: str | None, json_: bool, quiet: bool, verbose: bool) -> Session:
     stop = Stop()
     stop.install()
-    return Session(open_workspace(workspace), Console(json_, quiet, verbose), stop)
+    console = Console(json_, quiet, verbose)
+    return Session(open_workspace(workspace, console, scratch), console, stop)
 
 
 def answer(console: Console, result: StageResult) -> None:
@@ -53,6 +62,7 @@ def prepare(
     workspace: Workspace,
     speaker: Speakers = None,
     voice: Voice = None,
+    scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -61,7 +71,7 @@ def prepare(
 ) -> None:
     from jobs.stages.prepare import prepare as stage
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     answer(session.console, stage(session, speaker or [], voice, changes))
 
 
@@ -69,20 +79,23 @@ def slice_(
     workspace: Workspace,
     shard: Shard = 0,
     shards: Shards = 1,
+    scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     from jobs.stages.slice import slice_recordings
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     answer(session.console, slice_recordings(session, shard, shards))
 
 
-def filelists(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def filelists(
+    workspace: Workspace, scratch: Scratch = None, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> None:
     from jobs.stages.filelists import make_filelists
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     answer(session.console, make_filelists(session))
 
 
@@ -91,13 +104,14 @@ def features(
     shard: Shard = 0,
     shards: Shards = 1,
     device: Device = "auto",
+    scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     from jobs.stages.features import extract_features
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     answer(session.console, extract_features(session, shard, shards, device))
 
 
@@ -105,26 +119,28 @@ def train(
     workspace: Workspace,
     base: Base = None,
     device: Device = "auto",
+    scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     from jobs.stages.train import train as stage
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     answer(session.console, stage(session, device, base))
 
 
 def evaluate(
     workspace: Workspace,
     device: Device = "auto",
+    scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     from jobs.stages.evaluate import evaluate as stage
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     answer(session.console, stage(session, device))
 
 
@@ -142,6 +158,7 @@ def convert(
         typer.Option("-o", "--output", help="Output file (.wav or .flac) or folder; default: converted/<voice>/."),
     ] = None,
     device: Device = "auto",
+    scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -151,23 +168,27 @@ def convert(
     from jobs.stages.convert import ConvertRequest, convert_files
 
     Stop().install()
-    root = open_workspace(workspace) if workspace else None
-    request = ConvertRequest(inputs, {"speaker": speaker, **options}, device, model, config, output)
     console = Console(json_, quiet, verbose)
-    answer(console, convert_files(console, root, request))
+    place = open_workspace(workspace, console, scratch) if workspace else None
+    request = ConvertRequest(inputs, {"speaker": speaker, **options}, device, model, config, output)
+    answer(console, convert_files(console, place, request))
 
 
-def publish(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def publish(
+    workspace: Workspace, scratch: Scratch = None, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> None:
     from jobs.stages.publish import publish as stage
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     answer(session.console, stage(session))
 
 
-def report(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def report(
+    workspace: Workspace, scratch: Scratch = None, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> None:
     from jobs.stages.report import write_report
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     answer(session.console, write_report(session))
 
 
@@ -182,6 +203,7 @@ def run(
         typer.Option("--convert", help="Audio to convert at the end; repeat for several; default: a validation clip."),
     ] = None,
     device: Device = "auto",
+    scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -190,7 +212,7 @@ def run(
 ) -> None:
     from jobs.pipeline import RunRequest, run_all
 
-    session = begin(workspace, json_, quiet, verbose)
+    session = begin(workspace, scratch, json_, quiet, verbose)
     request = RunRequest(speaker or [], voice, changes, base, convert or [], device)
     stages = [asdict(result) for result in run_all(session, request)]
     session.console.result({"status": "done", "exit_code": 0, "stages": stages})
@@ -201,16 +223,16 @@ def doctor(
 ) -> None:
     from jobs.doctor import examine
 
-    examine(Path(workspace) if workspace else None, Console(json_, quiet, verbose))
+    examine(workspace, Console(json_, quiet, verbose))
 
 
 def command_named(name: str) -> Any:
     """The real command behind a name of `jobs.cli.COMMANDS`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    if name == "models":
-        from jobs import models
+    if name in ("models", "workspace"):
+        from importlib import import_module
 
-        app = models.app
+        app = import_module({"models": "jobs.models", "workspace": "jobs.workspace_commands"}[name]).app
         app.info.help = COMMANDS[name]
         return typer.main.get_command(app)
     function: Callable[..., None] = globals()[{"slice": "slice_"}.get(name, name)]

@@ -12,6 +12,7 @@ from typing import Literal
 
 from jobs.console import Console
 from jobs.session import find_config
+from jobs.workspace import FolderWorkspace
 from svc_core import files
 from svc_core.errors import ConfigError, SvcError
 from svc_core.registry import ENCODERS
@@ -29,9 +30,13 @@ class Finding:
     text: str
 
 
-def examine(root: Path | None, console: Console) -> None:
-    """Prints every finding. Raises ConfigError where one of them is a failure."""
-    findings = list(_findings(root))
+def examine(workspace: str | None, console: Console) -> None:
+    """Prints every finding. Raises ConfigError where one of them is a failure.
+
+    Args:
+        workspace: a folder, or `s3://bucket/prefix`, which gets a few small probe objects that are removed again.
+    """
+    findings = list(_findings(workspace))
     console.table(["", "", ""], [[finding.level, finding.subject, finding.text] for finding in findings])
     failures = [finding for finding in findings if finding.level == "fail"]
     if failures:
@@ -39,15 +44,17 @@ def examine(root: Path | None, console: Console) -> None:
     console.result({"status": "done", "exit_code": 0, "findings": [asdict(finding) for finding in findings]})
 
 
-def _findings(root: Path | None) -> Iterator[Finding]:
+def _findings(workspace: str | None) -> Iterator[Finding]:
     version = metadata.version("svc-jobs")
     yield Finding("svc-jobs", "ok", f"{version} on Python {platform.python_version()}, {os.cpu_count()} CPUs")
     yield from _packages(SLICE_PACKAGES, "fail", "pip install svc-jobs")
     yield from _packages(TRAIN_PACKAGES, "note", "stages from features on need pip install 'svc-jobs[train]'")
     yield from _torch()
     yield _shared_memory()
-    if root is not None:
-        yield from _workspace(root)
+    if workspace is not None and "://" in workspace:
+        yield from _bucket(workspace)
+    elif workspace is not None:
+        yield from _workspace(Path(workspace).expanduser())
 
 
 def _packages(names: tuple[str, ...], level: Literal["note", "fail"], cure: str) -> Iterator[Finding]:
@@ -86,6 +93,19 @@ def _shared_memory() -> Finding:
     return Finding("shared memory", "ok", f"{free / 2**30:.1f} GiB free")
 
 
+def _bucket(url: str) -> Iterator[Finding]:
+    from svc_core.storage import probe
+    from svc_core.storage.opening import open_store
+
+    try:
+        store = open_store(url)
+    except SvcError as error:
+        yield Finding("bucket", "fail", str(error))
+        return
+    for check in probe.examine(store):
+        yield Finding(check.subject, check.level, check.text)
+
+
 def _workspace(root: Path) -> Iterator[Finding]:
     if not root.is_dir():
         yield Finding("workspace", "fail", f"{root} is no folder: create it and put recordings into raw/<speaker>/")
@@ -107,7 +127,7 @@ def _workspace(root: Path) -> Iterator[Finding]:
 
 def _config_and_encoder(root: Path) -> Iterator[Finding]:
     try:
-        config = find_config(root)
+        config = find_config(FolderWorkspace(root))
     except SvcError as error:
         yield Finding("config", "fail", str(error))
         return

@@ -1,10 +1,12 @@
 """One command's surroundings: which workspace, who listens, who may stop it."""
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.console import Console
 from jobs.stop import Stop
+from jobs.workspace import FolderWorkspace, Workspace
 from svc_core import config as configs
 from svc_core import layout, speakers
 from svc_core.config import Config
@@ -15,43 +17,62 @@ from svc_core.plan import SlicePlan
 
 @dataclass(frozen=True)
 class Session:
-    root: Path
+    workspace: Workspace
     console: Console
     stop: Stop = field(default_factory=Stop)
 
+    @property
+    def root(self) -> Path:
+        """The folder that doors work on."""
+        return self.workspace.root
+
     def slice_plan(self) -> SlicePlan:
+        self.workspace.bring([layout.PREPARE_PLAN])
         found = SlicePlan.read(self.root / layout.PREPARE_PLAN)
         if found is None:
-            raise BadInput(f"{self.root / layout.PREPARE_PLAN} is absent or damaged: run prepare first")
+            raise BadInput(f"{self.workspace.name}/{layout.PREPARE_PLAN} is absent or damaged: run prepare first")
         return found
 
     def filelists(self) -> Filelists:
+        self.workspace.bring([layout.FILELISTS_PLAN, layout.TRAIN_LIST, layout.VAL_LIST])
         found = Filelists.read(self.root / layout.FILELISTS_PLAN)
         if found is None:
-            raise BadInput(f"{self.root / layout.FILELISTS_PLAN} is absent or damaged: run filelists first")
+            raise BadInput(f"{self.workspace.name}/{layout.FILELISTS_PLAN} is absent or damaged: run filelists first")
         return found
 
     def config(self) -> Config:
         """The voice's config, checked. Raises ConfigError for a mistake, also one made by hand."""
-        voice = self.slice_plan().voice
-        return configs.load(self.root / layout.config_key(voice))
+        key = layout.config_key(self.slice_plan().voice)
+        self.workspace.bring([key])
+        return configs.load(self.root / key)
 
 
-def open_workspace(given: str) -> Path:
-    """The workspace folder. Raises ConfigError where it is none."""
+def open_workspace(given: str, console: Console, scratch: str | None = None) -> Workspace:
+    """The workspace that a folder or an s3:// URL names. Raises ConfigError where it is none."""
     if "://" in given:
-        raise ConfigError(f"{given} is not a folder: object storage is not supported yet, give a local folder")
+        return _open_bucket(given, console, scratch)
     root = Path(given).expanduser()
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root} is a file: -w wants the folder that holds raw/")
     if not root.exists():
         raise BadInput(f"{root} does not exist: create it and put recordings into {root}/raw/<speaker>/")
-    return root.resolve()
+    return FolderWorkspace(root.resolve())
 
 
-def find_config(root: Path) -> Config | None:
+def _open_bucket(url: str, console: Console, scratch: str | None) -> Workspace:
+    # Late: a folder needs neither.
+    from jobs.bucket import BucketWorkspace
+    from jobs.scratch import scratch_folder
+    from svc_core.storage.opening import open_store
+
+    store = open_store(url)
+    return BucketWorkspace(store, scratch_folder(Path(scratch or tempfile.gettempdir())), console)
+
+
+def find_config(workspace: Workspace) -> Config | None:
     """The workspace's config where it has one, before a plan exists."""
-    folder = root / layout.CONFIGS
-    if not folder.is_dir() or not any(layout.voice_of_config(path.name) for path in folder.iterdir()):
+    keys = workspace.keys(layout.CONFIGS)
+    workspace.bring(keys)
+    if not any(layout.voice_of_config(key.rpartition("/")[2]) for key in keys):
         return None
-    return configs.load(root / layout.config_key(speakers.find_voice(root, None, [])))
+    return configs.load(workspace.root / layout.config_key(speakers.find_voice(workspace.root, None, [])))

@@ -2,9 +2,11 @@
 
     SvcError            70  our bug
     |- BadInput         66  the data cannot be used: missing, empty, corrupt, too little
+    |  `- Damaged       66  a file or object holds other bytes than were recorded
     |- Diverged         70  training produced a non-finite loss
     |- Transient        75  the same command may succeed later: network, store, full disk
-    |  `- Preempted     75  told to stop (SIGTERM); what was finished is saved
+    |  |- Preempted     75  told to stop (SIGTERM); what was finished is saved
+    |  `- Conflict      75  somebody else wrote first, or holds the work
     `- ConfigError      78  a setting, permission or missing model that no retry cures
 
 A message is one sentence: what, where, what to do.
@@ -22,6 +24,10 @@ class BadInput(SvcError):
     exit_code = 66
 
 
+class Damaged(BadInput):
+    pass
+
+
 class Diverged(SvcError):
     exit_code = 70
 
@@ -31,6 +37,10 @@ class Transient(SvcError):
 
 
 class Preempted(Transient):
+    pass
+
+
+class Conflict(Transient):
     pass
 
 

@@ -48,7 +48,12 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
 
 
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n", durable=durable)
+    write_bytes(path, json_bytes(value), durable=durable)
+
+
+def json_bytes(value: Any) -> bytes:
+    """As every JSON file of ours is written."""
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -20,6 +20,7 @@ TRAIN_LIST = "data/prep/filelists/train.txt"
 VAL_LIST = "data/prep/filelists/val.txt"
 MANIFESTS = "data/prep/manifests"
 PREPARE_PLAN = "data/prep/manifests/prepare/plan.json"
+LEASES = "data/prep/leases"
 CONVERT_MANIFESTS = "data/prep/manifests/convert"
 FILELISTS_PLAN = "data/prep/manifests/filelists/plan.json"
 JUNK_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
@@ -161,6 +162,12 @@ def checkpoint_keys(voice: str, step: int) -> CheckpointKeys:
     return CheckpointKeys(f"{base}/G_{step}.pth", f"{base}/D_{step}.pth", f"{base}/state_{step}.pth")
 
 
+def state_step(key: str) -> int | None:
+    """The step of the key of a checkpoint's state file, which nobody but us writes; None for any other key."""
+    match = re.fullmatch(r"logs/44k/[^/]+/state_([0-9]+)\.pth", key)
+    return int(match[1]) if match else None
+
+
 def latest_key(voice: str) -> str:
     return f"{logs_dir(voice)}/latest.json"
 
@@ -179,6 +186,16 @@ def converted_key(voice: str, source_name: str, source_sha256: str, speaker: str
     return f"{converted_dir(voice)}/{stem}-{source_sha256[:8]}-{slug(speaker)}.wav"
 
 
+def receipt_key(stage: str) -> str:
+    """In a bucket: that a whole stage is done, and with what."""
+    return f"{MANIFESTS}/receipts/{stage}.json"
+
+
+def lease_key(stage: str, shard: str = "") -> str:
+    """In a bucket: who is at work on a stage, or on a shard of it."""
+    return f"{LEASES}/{stage}{f'-{shard}' if shard else ''}.json"
+
+
 def convert_manifest(converted: str) -> str:
     return f"{CONVERT_MANIFESTS}/{PurePosixPath(converted).stem}.json"
 
@@ -191,9 +208,13 @@ def evaluation_key(voice: str) -> str:
     return f"{reports_dir(voice)}/evaluation.json"
 
 
+def evaluation_audio_dir(voice: str) -> str:
+    return f"{reports_dir(voice)}/audio"
+
+
 def evaluation_audio_key(voice: str, speaker: str, clip: str) -> str:
     """A validation clip as the best checkpoint sings it."""
-    return f"{reports_dir(voice)}/audio/{slug(speaker)}-{clip}.flac"
+    return f"{evaluation_audio_dir(voice)}/{slug(speaker)}-{clip}.flac"
 
 
 def release_dir(voice: str) -> str:

@@ -7,6 +7,7 @@ shares: one file of the workspace as it was when its content was known.
 import hashlib
 import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +69,49 @@ class FileRecord(Record):
 
 def stamp_of(stat: os.stat_result) -> str:
     return f"mtime:{stat.st_mtime_ns}"
+
+
+_FILE_FIELDS = frozenset(FileRecord.model_fields)
+
+
+def file_records(value: Any) -> Iterator[FileRecord]:
+    """Every FileRecord inside a JSON value: the objects with exactly its fields and kinds of values."""
+    for item in _objects(value):
+        if item.keys() == _FILE_FIELDS and _stamped(item) is not None and item["sha256"] is not None:
+            yield FileRecord.model_construct(**item)
+
+
+def restamped(value: Any, stamps: Callable[[FileRecord], str | None]) -> Any:
+    """The same JSON value, with the stamps that `stamps` gives; None leaves a stamp as it is.
+
+    Asked for every object that has the four fields of a FileRecord, also among others: a recording of the slice plan
+    is stamped too, and where its content was not hashed yet, the record handed over has an empty sha256.
+    """
+    if isinstance(value, list):
+        return [restamped(item, stamps) for item in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {name: restamped(item, stamps) for name, item in value.items()}
+    record = _stamped(value)
+    stamp = stamps(record) if record is not None else None
+    return inner if stamp is None else {**inner, "stamp": stamp}
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    for item in value if isinstance(value, list) else ():
+        yield from _objects(item)
+
+
+def _stamped(item: dict[str, Any]) -> FileRecord | None:
+    key, sha256, size, stamp = (item.get(name) for name in ("key", "sha256", "size", "stamp"))
+    if not item.keys() >= _FILE_FIELDS or isinstance(size, bool) or not isinstance(size, int):
+        return None
+    if not (isinstance(key, str) and isinstance(stamp, str) and isinstance(sha256, str | None)):
+        return None
+    return FileRecord.model_construct(key=key, sha256=sha256 or "", size=size, stamp=stamp)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -3,16 +3,15 @@
 Reads the listing of `raw/` and the headers of its files, never their sound.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from svc_core import files, layout, manifest
-from svc_core.audio import io
+from svc_core import layout, manifest
 from svc_core.audio.prepare import settings_fingerprint
 from svc_core.config import Config
 from svc_core.errors import BadInput
+from svc_core.raw import RawFile, RawFiles, is_junk
 
 # Files that lie beside recordings in real folders and are no mistake. Anything else that is not audio is reported.
 COMPANIONS = frozenset(
@@ -105,28 +104,28 @@ class SlicePlan(manifest.Record):
 
 
 class Listed(NamedTuple):
-    key: str
+    file: RawFile
     speaker: str
 
 
-def listing(root: Path, speakers: Sequence[str]) -> list[Listed]:
-    """Every file below the speakers' raw folders, sorted; links to folders are not followed."""
-    return [Listed(key, speaker) for speaker in speakers for key in _walk(root, layout.raw_dir(speaker))]
+def listing(raw: RawFiles, speakers: Sequence[str]) -> list[Listed]:
+    """Every file below the speakers' raw folders, by speaker and key."""
+    return [Listed(file, speaker) for speaker in speakers for file in raw.files(speaker)]
 
 
-def scan(root: Path, listed: Iterable[Listed], previous: SlicePlan | None) -> "Scan":
+def scan(raw: RawFiles, listed: Iterable[Listed], previous: SlicePlan | None) -> "Scan":
     """Probes the listed files that can be recordings.
 
     A file that the previous plan knows with the same size and stamp is not opened again.
     """
     known = {recording.key: recording for recording in previous.recordings} if previous else {}
     recordings, ignored = [], []
-    for key, speaker in listed:
-        if reason := _ignore_reason(key):
-            ignored.append(Ignored(key=_printable(key), reason=reason))
+    for file, speaker in listed:
+        if reason := _ignore_reason(file.key):
+            ignored.append(Ignored(key=_printable(file.key), reason=reason))
         else:
-            recordings.append(_probe(root, key, speaker, known.get(key)))
-    return Scan(recordings=tuple(_mark_duplicates(root, recordings)), ignored=tuple(ignored))
+            recordings.append(_probe(raw, file, speaker, known.get(file.key)))
+    return Scan(recordings=tuple(_mark_duplicates(raw, recordings)), ignored=tuple(ignored))
 
 
 class Scan(manifest.Record):
@@ -163,41 +162,36 @@ def consequences(previous: SlicePlan | None, settings: dict[str, str]) -> list[s
     return [f"{name} changed: {REDOES[name]}" for name in changed]
 
 
-def make(root: Path, config: Config, scanned: Scan) -> SlicePlan:
-    """The plan. Raises BadInput where there is nothing to work with."""
+def make(raw: RawFiles, config: Config, scanned: Scan, has_clips: Callable[[str], bool]) -> SlicePlan:
+    """The plan. `has_clips` says of a speaker without raw recordings whether there are clips from before.
+
+    Raises BadInput where there is nothing to work with.
+    """
+    folders = raw.speakers()
     plan = SlicePlan(
         voice=config.svc_jobs.voice,
         recordings=scanned.recordings,
         ignored=scanned.ignored,
-        speakers_without_raw=tuple(name for name in config.spk if not (root / layout.raw_dir(name)).is_dir()),
+        speakers_without_raw=tuple(name for name in config.spk if name not in folders),
         shards=1,
         settings=settings_facts(config),
     )
     for speaker in config.spk:
+        place = f"{raw.name}/{layout.raw_dir(speaker)}"
         mine = [recording for recording in plan.recordings if recording.speaker == speaker]
-        if not any(recording.usable for recording in mine) and speaker not in plan.speakers_without_raw:
+        if speaker in plan.speakers_without_raw:
+            if not has_clips(speaker):
+                raise BadInput(f"{place} does not exist: put the recordings of {speaker!r} into it")
+        elif not any(recording.usable for recording in mine):
             reason = next((f": {recording.error}" for recording in mine if recording.error), "")
-            raise BadInput(f"{root / layout.raw_dir(speaker)} has no usable audio among {len(mine)} files{reason}")
-        if speaker in plan.speakers_without_raw and not (root / layout.wavs_dir(speaker)).is_dir():
-            raise BadInput(
-                f"{root / layout.raw_dir(speaker)} does not exist: put the recordings of {speaker!r} into it"
-            )
+            raise BadInput(f"{place} has no usable audio among {len(mine)} files{reason}")
     seconds = sum(recording.cost_s for recording in plan.to_slice())
     return plan.model_copy(update={"shards": max(1, round(seconds / SHARD_SECONDS))})
 
 
-def _walk(root: Path, folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(root / folder):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and name.lower() not in layout.JUNK_NAMES
-        )
-        for name in sorted(names):
-            yield (Path(place) / name).relative_to(root).as_posix()
-
-
 def _ignore_reason(key: str) -> str | None:
     name = key.rpartition("/")[2]
-    if name.startswith(".") or name.lower() in layout.JUNK_NAMES:
+    if is_junk(name):
         return "hidden or left by the system"
     if Path(name).suffix.lower() in COMPANIONS:
         return "not audio by its suffix"
@@ -208,15 +202,14 @@ def _printable(key: str) -> str:
     return key.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _probe(root: Path, key: str, speaker: str, known: Recording | None) -> Recording:
-    stat = (root / key).lstat()
-    facts = {"key": _printable(key), "speaker": speaker, "size": stat.st_size, "stamp": manifest.stamp_of(stat)}
-    if known and known.error is None and (known.size, known.stamp) == (stat.st_size, facts["stamp"]):
+def _probe(raw: RawFiles, file: RawFile, speaker: str, known: Recording | None) -> Recording:
+    facts = {"key": _printable(file.key), "speaker": speaker, "size": file.size, "stamp": file.stamp}
+    if known and known.error is None and (known.size, known.stamp) == (file.size, file.stamp):
         return known.model_copy(update={"duplicate_of": None})
-    if facts["key"] != key:
+    if facts["key"] != file.key:
         return Recording(**facts, error="its name is not UTF-8: rename it")
     try:
-        header = io.probe(root / key)
+        header = raw.probe(file.key)
     except BadInput as error:
         return Recording(**facts, error=str(error))
     return Recording(
@@ -228,7 +221,7 @@ def _probe(root: Path, key: str, speaker: str, known: Recording | None) -> Recor
     )
 
 
-def _mark_duplicates(root: Path, recordings: list[Recording]) -> list[Recording]:
+def _mark_duplicates(raw: RawFiles, recordings: list[Recording]) -> list[Recording]:
     """Marks files with the content of an earlier one. Only files of equal size are read, and only once."""
     by_size: dict[int, list[Recording]] = {}
     for recording in recordings:
@@ -238,7 +231,7 @@ def _mark_duplicates(root: Path, recordings: list[Recording]) -> list[Recording]
     found: dict[str, dict[str, str | None]] = {}
     for group in by_size.values():
         for recording in group if len(group) > 1 else []:
-            content = recording.sha256 or files.sha256_file(root / recording.key)
+            content = recording.sha256 or raw.sha256(recording.key)
             original = originals.setdefault(content, recording.key)
             found[recording.key] = {"sha256": content, "duplicate_of": original if original != recording.key else None}
     return [recording.model_copy(update=found.get(recording.key, {})) for recording in recordings]

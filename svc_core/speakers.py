@@ -7,25 +7,24 @@ from pathlib import Path
 
 from svc_core import layout
 from svc_core.errors import BadInput, ConfigError
+from svc_core.raw import RawFiles
 
 
-def find_speakers(root: Path, named: Sequence[str], known: Sequence[str]) -> list[str]:
+def find_speakers(raw: RawFiles, named: Sequence[str], known: Sequence[str]) -> list[str]:
     """Speakers of the workspace: those it knows, and those named, or all folders of `raw/` where none is named.
 
     Raises BadInput where there is nobody, ConfigError for a folder name that cannot be a speaker's.
     """
-    raw = root / layout.RAW
-    folders = sorted(entry.name for entry in os.scandir(raw) if entry.is_dir()) if raw.is_dir() else []
-    folders = [name for name in folders if not name.startswith(".") and name.lower() not in layout.JUNK_NAMES]
+    folders, place = raw.speakers(), f"{raw.name}/{layout.RAW}"
     for name in named:
         layout.check_speaker(name)
         if name not in folders and name not in known:
-            raise BadInput(f"{root / layout.RAW / name} does not exist: put the recordings of {name!r} into it")
+            raise BadInput(f"{place}/{name} does not exist: put the recordings of {name!r} into it")
     chosen = sorted({*known, *(named or folders)})
     for name in chosen:
         layout.check_speaker(name)
     if not chosen:
-        raise BadInput(f"{raw} has no speaker: put recordings into {raw}/<speaker>/ and run again")
+        raise BadInput(f"{place} has no speaker: put recordings into {place}/<speaker>/ and run again")
     return chosen
 
 

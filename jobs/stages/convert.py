@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.console import Console, StageResult
 from jobs.session import Session, find_config
+from jobs.workspace import Workspace
 from svc_core import files, layout
 from svc_core.conversion.convert import CONVERSION_VERSION, Conversion, convert
 from svc_core.conversion.options import ConvertOptions
@@ -30,14 +31,14 @@ class ConvertRequest:
     output: Path | None = None
 
 
-def convert_files(console: Console, root: Path | None, request: ConvertRequest) -> StageResult:
+def convert_files(console: Console, workspace: Workspace | None, request: ConvertRequest) -> StageResult:
     """Converts every input; a bad one does not keep the others from being done. Raises BadInput naming those."""
     options = ConvertOptions.parse(request.options)
     _check_output(request)
-    if root is not None and request.model is None and request.output is None:
-        made: _Workspace | _Elsewhere = _Workspace(console, root, request.device, options)
+    if workspace is not None and request.model is None and request.output is None:
+        made: _Workspace | _Elsewhere = _Workspace(console, workspace, request.device, options)
     else:
-        made = _Elsewhere(console, request, _model(root, request), options)
+        made = _Elsewhere(console, request, _model(workspace, request), options)
     done = skipped = 0
     errors = []
     for source in request.inputs:
@@ -57,25 +58,40 @@ def convert_in_run(session: Session, sources: list[Path], device: str) -> Iterat
     """What `run` converts: the given files to each speaker, or a validation clip of each speaker to itself."""
     lists = session.filelists()
     for speaker in session.config().spk:
-        unseen = [session.root / clip.key for clip in lists.clips if clip.side == "val" and clip.speaker == speaker]
-        request = ConvertRequest(sources or unseen[:1], {"speaker": speaker}, device)
-        yield convert_files(session.console, session.root, request)
+        unseen = [clip.key for clip in lists.clips if clip.side == "val" and clip.speaker == speaker][:1]
+        yield _convert_to(session, speaker, sources, [] if sources else unseen, device)
+
+
+def _convert_to(session: Session, speaker: str, sources: list[Path], unseen: list[str], device: str) -> StageResult:
+    workspace, voice = session.workspace, session.config().svc_jobs.voice
+    keys = [f"{layout.release_dir(voice)}/{SUMS_FILE}", *unseen]
+    request = [speaker, [files.sha256_file(source) for source in sources], CONVERSION_VERSION]
+    stage = f"convert-{layout.slug(speaker)}"
+    if standing := workspace.standing(stage, request, keys):
+        return standing
+    workspace.bring(unseen)
+    inputs = sources or [session.root / key for key in unseen]
+    result = convert_files(session.console, workspace, ConvertRequest(inputs, {"speaker": speaker}, device))
+    workspace.settle(stage, request, [*keys, *result.facts["outputs"]], result)
+    return result
 
 
 class _Workspace:
     """Converts into `converted/<voice>/` with the released model; what is recorded with equal inputs is not redone."""
 
-    def __init__(self, console: Console, root: Path, device: str, options: ConvertOptions) -> None:
-        self._console, self._root, self._device, self._options = console, root, device, options
-        config = find_config(root)
+    def __init__(self, console: Console, workspace: Workspace, device: str, options: ConvertOptions) -> None:
+        self._console, self._workspace, self._device, self._options = console, workspace, device, options
+        self._root = workspace.root
+        config = find_config(workspace)
         if config is None:
-            raise ConfigError(f"{root} has no config: run the earlier stages, or name a model with --model")
+            raise ConfigError(f"{workspace.name} has no config: run the earlier stages, or name a model with --model")
         self._voice = config.svc_jobs.voice
         self._release = layout.release_dir(self._voice)
-        if not (root / self._release / SUMS_FILE).is_file():
-            raise ConfigError(f"{root / self._release} holds no release: run publish first, or give --model")
+        if f"{self._release}/{SUMS_FILE}" not in workspace.keys(self._release):
+            raise ConfigError(f"{workspace.name}/{self._release} holds no release: run publish first, or give --model")
+        workspace.bring(workspace.keys(layout.CONVERT_MANIFESTS))
         self._model: VoiceModel | None = None
-        self.place = str(root / layout.converted_dir(self._voice))
+        self.place = f"{workspace.name}/{layout.converted_dir(self._voice)}"
         self.outputs: list[str] = []
 
     def convert(self, source: Path) -> bool:
@@ -88,6 +104,7 @@ class _Workspace:
         if self._stands(Converted.read(record_path), sha256):
             return False
         if self._model is None:
+            self._workspace.bring(self._workspace.keys(self._release))
             self._model = load_voice(self._root / self._release, device=resolve_device(self._device))
         conversion = _convert(self._console, source, self._root / key, self._model, self._options)
         Converted(
@@ -97,6 +114,7 @@ class _Workspace:
             options=self._options,
             conversion=conversion,
         ).write(record_path)
+        self._workspace.take([key, layout.convert_manifest(key)])
         return True
 
     def _stands(self, record: Converted | None, source_sha256: str) -> bool:
@@ -105,8 +123,8 @@ class _Workspace:
             and record.version == CONVERSION_VERSION
             and record.options == self._options
             and record.source.sha256 == source_sha256
-            and record.release.check(self._root) is not None
-            and record.output.check(self._root) is not None
+            and self._workspace.check(record.release) is not None
+            and self._workspace.check(record.output) is not None
         )
 
 
@@ -141,13 +159,15 @@ def _convert(console: Console, source: Path, output: Path, model: VoiceModel, op
     return conversion
 
 
-def _model(root: Path | None, request: ConvertRequest) -> Path:
+def _model(workspace: Workspace | None, request: ConvertRequest) -> Path:
     if request.model is not None:
         return request.model
-    config = find_config(root) if root else None
-    if root is None or config is None:
+    config = find_config(workspace) if workspace else None
+    if workspace is None or config is None:
         raise ConfigError("no model is named: give --model (a release folder or G_*.pth), or -w with a trained voice")
-    return root / layout.release_dir(config.svc_jobs.voice)
+    release = layout.release_dir(config.svc_jobs.voice)
+    workspace.bring(workspace.keys(release))
+    return workspace.root / release
 
 
 def _check_output(request: ConvertRequest) -> None:

@@ -1,14 +1,27 @@
 """evaluate: every kept checkpoint on the validation clips -> scores, and the best."""
 
+from jobs import reads
 from jobs.console import StageResult
 from jobs.session import Session
 from svc_core import layout
+from svc_core.config import Config
 from svc_core.evaluation.evaluate import Evaluation
 from svc_core.evaluation.evaluate import evaluate as evaluate_voice
 
 
 def evaluate(session: Session, device: str) -> StageResult:
-    config = session.config()
+    config, lists, workspace = session.config(), session.filelists(), session.workspace
+    with workspace.holding("evaluate"):
+        keys, request = reads.evaluation(workspace, config, lists), config.model_dump(mode="json")
+        if standing := workspace.standing("evaluate", request, keys):
+            return standing
+        workspace.bring(keys)
+        result = _evaluate(session, config, device)
+        workspace.settle("evaluate", request, keys, result)
+    return result
+
+
+def _evaluate(session: Session, config: Config, device: str) -> StageResult:
     voice = config.svc_jobs.voice
     before = Evaluation.read(session.root / layout.evaluation_key(voice))
     with session.console.progress("evaluate", 1, "clips") as progress:

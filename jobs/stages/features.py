@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
+from jobs import reads
 from jobs.console import StageResult
 from jobs.session import Session
+from jobs.workspace import Workspace
 from svc_core import files, layout
 from svc_core.config import Config
 from svc_core.device import resolve_device
@@ -22,10 +23,15 @@ CUDA_WORKERS = 2
 
 
 def extract_features(session: Session, index: int, count: int, device: str) -> StageResult:
+    with session.workspace.holding("features", f"{index}-of-{count}"):
+        return _extract_shard(session, index, count, device)
+
+
+def _extract_shard(session: Session, index: int, count: int, device: str) -> StageResult:
     config, lists = session.config(), session.filelists()
     place = resolve_device(device).type
     mine = shard(lists.clips, index, count)
-    tasks, errors = _tasks(session.root, config, mine)
+    tasks, errors = _tasks(session.workspace, config, mine)
     if tasks:
         errors += _extract(session, config, tasks, {clip.key: clip.cost_s for clip in mine}, place)
     if errors:
@@ -33,27 +39,31 @@ def extract_features(session: Session, index: int, count: int, device: str) -> S
     return _result(session, config, lists, mine, len(tasks), index, count)
 
 
-def _tasks(root: Path, config: Config, clips: list[ListedClip]) -> tuple[list[Task], list[str]]:
+def _tasks(workspace: Workspace, config: Config, clips: list[ListedClip]) -> tuple[list[Task], list[str]]:
     """What is to be made, and a sentence for each clip that is not what slice recorded."""
+    root, manifests = workspace.root, [layout.features_manifest(clip.key) for clip in clips]
+    workspace.bring([*reads.model_pins(config), *manifests])
     wanted = fingerprints(config, root)
     tasks, errors = [], []
     for clip in clips:
-        wav = clip.file.check(root)
+        wav = workspace.check(clip.file)
         if wav is None:
             errors.append(f"{clip.key} is missing or was changed after slice recorded it: run slice again")
             continue
         path = root / layout.features_manifest(clip.key)
         before = ClipFeatures.read(path)
-        stale = stale_parts(root, wav, before, wanted)
+        stale = stale_parts(workspace.check, wav, before, wanted)
         if stale.parts:
             tasks.append(Task(wav, stale.parts, stale.record))
         elif stale.record is not None and stale.record != before:
             stale.record.write(path)
+    workspace.take(manifests)
     return tasks, errors
 
 
 def _extract(session: Session, config: Config, tasks: list[Task], seconds: dict[str, float], device: str) -> list[str]:
     workers = CUDA_WORKERS if device == "cuda" else min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    session.workspace.bring(task.wav.key for task in tasks)
     for folder in {(session.root / task.wav.key).parent for task in tasks}:
         files.sweep(folder)
     errors = []
@@ -62,11 +72,14 @@ def _extract(session: Session, config: Config, tasks: list[Task], seconds: dict[
     with _torch_threads(1), session.console.progress("features", total, "s of audio") as progress:
         # Loaded in here, because ONNX Runtime fixes its number of threads when it loads.
         tools = load_tools(config, device, session.root, frozenset().union(*(task.parts for task in tasks)))
+        session.workspace.take(reads.model_pins(config))
         for outcome in extract_many(session.root, tasks, tools, workers):
             if outcome.features is None:
                 errors.append(str(outcome.error))
             else:
-                outcome.features.write(session.root / layout.features_manifest(outcome.wav.key))
+                record_key = layout.features_manifest(outcome.wav.key)
+                outcome.features.write(session.root / record_key)
+                session.workspace.take([*layout.sidecar_keys(outcome.wav.key), record_key])
             progress.advance(seconds[outcome.wav.key])
     return errors
 
@@ -84,7 +97,7 @@ def _torch_threads(count: int) -> Iterator[None]:
 def _result(
     session: Session, config: Config, lists: Filelists, mine: list[ListedClip], done: int, index: int, count: int
 ) -> StageResult:
-    in_no_list = _in_no_list(session.root, config, lists)
+    in_no_list = _in_no_list(session.workspace, config, lists)
     part = f" (shard {index} of {count})" if count > 1 else ""
     verb = "extracted" if done else "already done"
     encoder = config.encoder + (" (demo and tests only)" if config.encoder == "mel-bands" else "")
@@ -95,8 +108,7 @@ def _result(
     return StageResult("features", done, len(mine) - done, message, facts)
 
 
-def _in_no_list(root: Path, config: Config, lists: Filelists) -> int:
+def _in_no_list(workspace: Workspace, config: Config, lists: Filelists) -> int:
     listed = {clip.key for clip in lists.clips}
-    folders = [layout.wavs_dir(speaker) for speaker in config.spk]
-    found = (f"{folder}/{name}" for folder in folders if (root / folder).is_dir() for name in os.listdir(root / folder))
-    return sum(key.endswith(".wav") and "/.tmp-" not in key and key not in listed for key in found)
+    found = (key for speaker in config.spk for key in workspace.keys(layout.wavs_dir(speaker)))
+    return sum(key.endswith(".wav") and key not in listed for key in found)

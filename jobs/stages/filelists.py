@@ -5,6 +5,7 @@ from pathlib import Path
 from jobs.console import StageResult
 from jobs.session import Session
 from jobs.stages.slice import check_poison, troubles
+from jobs.workspace import Workspace
 from svc_core import filelists, files, layout
 from svc_core.audio.prepare import RecordingRecord
 from svc_core.errors import BadInput
@@ -13,8 +14,14 @@ from svc_core.plan import SlicePlan
 
 
 def make_filelists(session: Session) -> StageResult:
+    with session.workspace.holding("filelists"):
+        return _make_filelists(session)
+
+
+def _make_filelists(session: Session) -> StageResult:
     root, config, plan = session.root, session.config(), session.slice_plan()
-    records = _records(root, plan)
+    session.workspace.bring([layout.TRAIN_LIST, layout.VAL_LIST, layout.FILELISTS_PLAN])
+    records = _records(session.workspace, plan)
     errors = [item.error for item in plan.recordings if item.error]
     check_poison(errors + troubles(records), len(plan.recordings) or len(records), config)
     made = filelists.build(records, config.spk, _listed(root), config.svc_jobs.split)
@@ -26,21 +33,24 @@ def make_filelists(session: Session) -> StageResult:
             changed = True
     if changed:
         made.write(root / layout.FILELISTS_PLAN)
+        session.workspace.take([*texts, layout.FILELISTS_PLAN])
     return _result(made, changed)
 
 
-def _records(root: Path, plan: SlicePlan) -> list[RecordingRecord]:
+def _records(workspace: Workspace, plan: SlicePlan) -> list[RecordingRecord]:
     """What slice made of each planned recording, and of speakers whose raw folder is gone."""
+    planned = {recording.key: layout.slice_manifest(recording.key) for recording in plan.to_slice()}
+    others = [
+        key for speaker in plan.speakers_without_raw for key in workspace.keys(layout.slice_manifests_dir(speaker))
+    ]
+    workspace.bring([*planned.values(), *others])
     records, missing = [], []
-    for recording in plan.to_slice():
-        record = RecordingRecord.read(root / layout.slice_manifest(recording.key))
-        records.append(record) if record else missing.append(recording.key)
+    for recording, key in planned.items():
+        record = RecordingRecord.read(workspace.root / key)
+        records.append(record) if record else missing.append(recording)
     if missing:
         raise BadInput(f"{len(missing)} recordings are not sliced yet (the first: {missing[0]}): run slice first")
-    for speaker in plan.speakers_without_raw:
-        paths = sorted((root / layout.slice_manifests_dir(speaker)).glob("*.json"))
-        records += [record for path in paths if (record := RecordingRecord.read(path))]
-    return records
+    return records + [record for key in others if (record := RecordingRecord.read(workspace.root / key))]
 
 
 def _listed(root: Path) -> dict[str, Side]:

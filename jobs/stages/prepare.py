@@ -11,30 +11,38 @@ from svc_core.plan import SlicePlan
 
 
 def prepare(session: Session, named: Sequence[str], voice: str | None, changes: dict[str, Any]) -> StageResult:
-    root, console = session.root, session.console
+    with session.workspace.holding("prepare"):
+        return _prepare(session, named, voice, changes)
+
+
+def _prepare(session: Session, named: Sequence[str], voice: str | None, changes: dict[str, Any]) -> StageResult:
+    root, console, workspace = session.root, session.console, session.workspace
+    workspace.bring([layout.SPEAKER_MAP, layout.PREPARE_PLAN])
+    existing = find_config(workspace)
     ids = speakers.read_speaker_map(root)
-    names = speakers.find_speakers(root, named, list(ids))
+    names = speakers.find_speakers(workspace.raw, named, list(ids))
     voice = speakers.find_voice(root, voice, names)
     ids = speakers.assign_ids(ids, names)
-    existing = find_config(root)
     config = settings.build(existing, voice, ids, changes)
 
     previous = SlicePlan.read(root / layout.PREPARE_PLAN)
-    listed = plan.listing(root, names)
+    listed = plan.listing(workspace.raw, names)
     with console.progress("prepare", len(listed), "files") as progress:
-        scanned = plan.scan(root, progress.over(listed), previous)
-    made = plan.make(root, config, scanned)
+        scanned = plan.scan(workspace.raw, progress.over(listed), previous)
+    made = plan.make(workspace.raw, config, scanned, lambda speaker: bool(workspace.keys(layout.wavs_dir(speaker))))
     for sentence in plan.consequences(previous, made.settings):
         console.say(sentence)
     _report_oddities(session, made)
 
     if previous == made and existing == config and speakers.read_speaker_map(root) == ids:
         return _result(made, "already done", skipped=len(made.recordings))
+    workspace.check_alone()
     if speakers.read_speaker_map(root) != ids:
         files.write_json(root / layout.SPEAKER_MAP, ids, durable=True)
     if existing != config:
         configs.save(config, root / layout.config_key(voice))
     made.write(root / layout.PREPARE_PLAN)
+    workspace.take([layout.SPEAKER_MAP, layout.config_key(voice), layout.PREPARE_PLAN])
     return _result(made, "planned", done=len(made.recordings))
 
 

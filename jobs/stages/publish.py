@@ -1,19 +1,39 @@
 """publish: the best checkpoint -> the release folder."""
 
+from jobs import reads
 from jobs.console import StageResult
 from jobs.session import Session
 from svc_core import layout
+from svc_core.config import Config
 from svc_core.errors import BadInput
 from svc_core.evaluation.evaluate import Evaluation
 from svc_core.release import publish as publish_voice
 
 
 def publish(session: Session) -> StageResult:
-    config = session.config()
+    config, lists, workspace = session.config(), session.filelists(), session.workspace
+    with workspace.holding("publish"):
+        evaluation = _evaluation(session, config.svc_jobs.voice)
+        keys, request = reads.release(workspace, config, lists, evaluation), config.model_dump(mode="json")
+        if standing := workspace.standing("publish", request, keys):
+            return standing
+        workspace.bring(keys)
+        result = _publish(session, config, evaluation)
+        workspace.settle("publish", request, keys, result)
+    return result
+
+
+def _evaluation(session: Session, voice: str) -> Evaluation:
+    key = layout.evaluation_key(voice)
+    session.workspace.bring([key])
+    found = Evaluation.read(session.root / key)
+    if found is None:
+        raise BadInput(f"{session.workspace.name}/{key} is absent or damaged: run evaluate first")
+    return found
+
+
+def _publish(session: Session, config: Config, evaluation: Evaluation) -> StageResult:
     voice = config.svc_jobs.voice
-    evaluation = Evaluation.read(session.root / layout.evaluation_key(voice))
-    if evaluation is None:
-        raise BadInput(f"{session.root / layout.evaluation_key(voice)} is absent or damaged: run evaluate first")
     release = publish_voice(session.root, voice, config, evaluation)
     verb = "already done" if release.already else "published"
     message = f"{verb}: step {release.step} in {release.folder}, {len(release.files)} files; not for publication yet"

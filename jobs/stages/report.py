@@ -1,12 +1,30 @@
 """report: whatever exists -> one HTML page."""
 
+from jobs import reads
 from jobs.console import StageResult
 from jobs.session import Session
+from svc_core import layout
+from svc_core.config import Config
+from svc_core.filelists import Filelists
 from svc_core.report.page import write_report as write_page
 
 
 def write_report(session: Session) -> StageResult:
-    report, already = write_page(session.root, session.config())
-    path = session.root / report.page.key
-    message = f"{'already done' if already else 'written'}: {path}"
-    return StageResult("report", int(not already), int(already), message, {"page": str(path), **report.figures})
+    config, workspace = session.config(), session.workspace
+    workspace.bring([layout.FILELISTS_PLAN])
+    lists = Filelists.read(session.root / layout.FILELISTS_PLAN)
+    with workspace.holding("report"):
+        keys, request = reads.report(workspace, config, lists), config.model_dump(mode="json")
+        if standing := workspace.standing("report", request, keys):
+            return standing
+        workspace.bring(keys)
+        result = _write_report(session, config)
+        workspace.settle("report", request, keys, result)
+    return result
+
+
+def _write_report(session: Session, config: Config) -> StageResult:
+    report, already = write_page(session.root, config)
+    page = f"{session.workspace.name}/{report.page.key}"
+    message = f"{'already done' if already else 'written'}: {page}"
+    return StageResult("report", int(not already), int(already), message, {"page": page, **report.figures})

@@ -1,9 +1,8 @@
 """slice: one recording -> its clips, for the recordings of one shard."""
 
-from pathlib import Path
-
 from jobs.console import StageResult
 from jobs.session import Session
+from jobs.workspace import Workspace
 from svc_core import files, layout
 from svc_core.audio.prepare import RecordingRecord, prepare_recording, settings_fingerprint
 from svc_core.config import Config
@@ -13,14 +12,21 @@ from svc_core.shards import shard
 
 
 def slice_recordings(session: Session, index: int, count: int) -> StageResult:
-    plan, config = session.slice_plan(), session.config()
+    with session.workspace.holding("slice", f"{index}-of-{count}"):
+        return _slice_shard(session, index, count)
+
+
+def _slice_shard(session: Session, index: int, count: int) -> StageResult:
+    plan, config, workspace = session.slice_plan(), session.config(), session.workspace
     mine = shard(plan.to_slice(), index, count)
+    standing = _standing(workspace, mine, config)
+    workspace.bring(key for key, record in standing.items() if record is None)
     records, done = [], 0
     with session.console.progress("slice", sum(item.cost_s for item in mine), "s of audio") as progress:
         for recording in mine:
-            record = current(session.root, recording, config)
+            record = standing[recording.key]
             if record is None:
-                record = _slice(session.root, recording, config)
+                record = _slice(workspace, recording, config)
                 done += 1
             if sentence := trouble(record):
                 session.console.warn(sentence)
@@ -30,17 +36,26 @@ def slice_recordings(session: Session, index: int, count: int) -> StageResult:
     return _result(plan, records, done, index, count)
 
 
-def current(root: Path, recording: Recording, config: Config) -> RecordingRecord | None:
+def _standing(workspace: Workspace, recordings: list[Recording], config: Config) -> dict[str, RecordingRecord | None]:
+    """By recording, what `current` says."""
+    manifests = [layout.slice_manifest(recording.key) for recording in recordings]
+    workspace.bring(manifests)
+    standing = {recording.key: current(workspace, recording, config) for recording in recordings}
+    workspace.take(manifests)
+    return standing
+
+
+def current(workspace: Workspace, recording: Recording, config: Config) -> RecordingRecord | None:
     """The record of a recording that is sliced already with these settings, every clip of it being whole.
 
     Where only time stamps moved (a copied workspace), the record is rewritten with the new ones.
     """
-    path = root / layout.slice_manifest(recording.key)
+    path = workspace.root / layout.slice_manifest(recording.key)
     record = RecordingRecord.read(path)
     if record is None or record.settings != settings_fingerprint(config.svc_jobs.slice, config.svc_jobs.loudness):
         return None
-    source = record.source.check(root)
-    clips = [clip.file.check(root) for clip in record.clips]
+    source = workspace.check(record.source)
+    clips = [workspace.check(clip.file) for clip in record.clips]
     if source is None or None in clips:
         return None
     kept = tuple(clip.model_copy(update={"file": file}) for clip, file in zip(record.clips, clips, strict=True))
@@ -72,23 +87,24 @@ def check_poison(errors: list[str], total: int, config: Config) -> None:
         )
 
 
-def _slice(root: Path, recording: Recording, config: Config) -> RecordingRecord:
-    path = root / layout.slice_manifest(recording.key)
-    before = RecordingRecord.read(path)
+def _slice(workspace: Workspace, recording: Recording, config: Config) -> RecordingRecord:
+    root, manifest_key = workspace.root, layout.slice_manifest(recording.key)
+    before = RecordingRecord.read(root / manifest_key)
     files.sweep(root / layout.wavs_dir(recording.speaker))
     record = prepare_recording(root, recording.key, config.svc_jobs.slice, config.svc_jobs.loudness)
     made = {clip.file.key for clip in record.clips}
     for clip in before.clips if before else []:
         if clip.file.key not in made:
-            forget_clip(root, clip.file.key)
-    record.write(path)
+            forget_clip(workspace, clip.file.key)
+    record.write(root / manifest_key)
+    workspace.take([*made, manifest_key])
+    workspace.free([recording.key])
     return record
 
 
-def forget_clip(root: Path, wav: str) -> None:
+def forget_clip(workspace: Workspace, wav: str) -> None:
     """Removes a clip that its recording no longer yields, with everything made from it; its record goes first."""
-    for key in (layout.features_manifest(wav), *layout.sidecar_keys(wav), wav):
-        (root / key).unlink(missing_ok=True)
+    workspace.drop([layout.features_manifest(wav), *layout.sidecar_keys(wav), wav])
 
 
 def _result(plan: SlicePlan, records: list[RecordingRecord], done: int, index: int, count: int) -> StageResult:

@@ -3,19 +3,33 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from jobs import reads
 from jobs.console import Progress, StageResult
 from jobs.session import Session
-from svc_core import layout
+from jobs.workspace import Workspace
+from svc_core import checkpoint, layout
 from svc_core.batches import CorruptClip
-from svc_core.errors import ConfigError
+from svc_core.config import Config
+from svc_core.errors import ConfigError, Damaged
 from svc_core.training.base import Base
 from svc_core.training.loop import StepReport, TrainingResult
 from svc_core.training.loop import train as train_voice
 
 
 def train(session: Session, device: str, base: str | None) -> StageResult:
-    config = session.config()
-    session.filelists()
+    config, lists, workspace = session.config(), session.filelists(), session.workspace
+    keys, request = reads.training(lists), [config.model_dump(mode="json"), base]
+    with workspace.holding("train"):
+        if standing := workspace.standing("train", request, keys):
+            return standing
+        workspace.bring([*keys, *_log_keys(workspace, config)])
+        bring_checkpoint(workspace, config.svc_jobs.voice)
+        result = _train(session, config, device, base)
+        workspace.settle("train", request, keys, result)
+    return result
+
+
+def _train(session: Session, config: Config, device: str, base: str | None) -> StageResult:
     with session.console.progress("train", config.svc_jobs.steps, "steps") as progress, session.stop.deferred():
         try:
             result = train_voice(
@@ -26,14 +40,46 @@ def train(session: Session, device: str, base: str | None) -> StageResult:
                 base=parse_base(base),
                 stop=session.stop.requested,
                 on_step=_shower(session, progress),
+                on_saved=lambda: take_checkpoint(session.workspace, config.svc_jobs.voice),
             )
         except CorruptClip as error:
             # Without its record the features stage makes the clip's sidecars anew, whatever their stamps say.
-            (session.root / layout.features_manifest(error.wav_key)).unlink(missing_ok=True)
+            session.workspace.drop([layout.features_manifest(error.wav_key)])
             raise
     for note in result.notes:
         session.console.detail(note)
     return _result(result)
+
+
+def bring_checkpoint(workspace: Workspace, voice: str) -> None:
+    """Brings in the newest checkpoint that is whole; training says what is wrong with those after it."""
+    for entry in reads.checkpoints(workspace, voice):
+        try:
+            workspace.bring(record.key for record in entry.files)
+        except Damaged:
+            continue
+        if all(workspace.check(record) for record in entry.files):
+            return
+
+
+def take_checkpoint(workspace: Workspace, voice: str) -> None:
+    """Stores what training just saved, and removes the checkpoints that its list no longer names."""
+    folder = workspace.root / layout.logs_dir(voice)
+    workspace.take([path.relative_to(workspace.root).as_posix() for path in folder.iterdir()])
+    kept = {entry.step for entry in checkpoint.read_history(workspace.root, voice)}
+    workspace.drop(
+        [
+            key
+            for name in workspace.keys(layout.logs_dir(voice))
+            if (step := layout.state_step(name)) is not None and step not in kept
+            for key in layout.checkpoint_keys(voice, step)
+        ]
+    )
+
+
+def _log_keys(workspace: Workspace, config: Config) -> list[str]:
+    """What training goes on writing: its figures and TensorBoard's events."""
+    return [key for key in workspace.keys(layout.logs_dir(config.svc_jobs.voice)) if not key.endswith(".pth")]
 
 
 def parse_base(text: str | None) -> Base | None:
@@ -61,7 +107,7 @@ def _result(result: TrainingResult) -> StageResult:
     if result.steps_done:
         rate = result.steps_done / max(result.seconds, 1e-9)
         message = (
-            f"trained: {result.steps_done} steps in {result.seconds:.0f} s ({rate:.2f} steps/s), now at {result.step}"
+            f"trained: step {result.step} ({result.steps_done} steps in {result.seconds:.0f} s, {rate:.2f} steps/s)"
         )
     else:
         message = f"already done: step {result.step}"

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from io import FileIO
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -26,7 +26,7 @@ _SLACK_S = 0.5
 _FULL_SCALE = {"u": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 
-def open_sound(path: Path, handle: FileIO, stack: ExitStack) -> Sound | None:
+def open_sound(path: Path, handle: BinaryIO, stack: ExitStack) -> Sound | None:
     """The sound of the open file, None where FFmpeg finds none. Raises BadInput for a damaged or truncated file."""
     # Before FFmpeg opens it, which keeps count of the position by itself.
     exact_mp3 = containers.mp3_states_length(handle)

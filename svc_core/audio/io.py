@@ -7,6 +7,7 @@ import wave
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -27,13 +28,14 @@ _PCM16_SCALE = 32_768.0
 _WAV_MAX_BYTES = 0xFFFF_FFFF - 36
 
 
-def probe(path: Path) -> AudioHeader:
+def probe(path: Path, handle: BinaryIO | None = None) -> AudioHeader:
     """Container, rate in Hz, channels and duration in seconds (None if unstated) of any sound file, by its content.
 
-    Raises BadInput where the file cannot be opened, holds no sound, is seen to be truncated, or has a rate outside
-    8 to 192 kHz. Damage further inside is found by `stream`.
+    Given a seekable `handle`, that is read and `path` only names it. Raises BadInput where the file cannot be opened,
+    holds no sound, is seen to be truncated, or has a rate outside 8 to 192 kHz. Damage further inside is found by
+    `stream`.
     """
-    with _opened(path) as sound:
+    with _opened(path, handle) as sound:
         return sound.header
 
 
@@ -60,10 +62,10 @@ def stream(path: Path, block_s: float = BLOCK_S) -> Generator[np.ndarray, None, 
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Sound]:
+def _opened(path: Path, given: BinaryIO | None = None) -> Iterator[Sound]:
     with ExitStack() as stack:
         try:
-            handle = stack.enter_context(_open_file(path))
+            handle = given if given is not None else stack.enter_context(_open_file(path))
             lack = containers.shortage(handle)
             if lack is not None:
                 raise BadInput(f"{path} is truncated ({lack}): upload it again, or remove it")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -22,7 +23,7 @@ _READ_VALUES = 1 << 20
 """Upper limit of samples times channels per read, so that memory does not grow with the channels."""
 
 
-def open_sound(path: Path, handle: FileIO, stack: ExitStack) -> Sound | None:
+def open_sound(path: Path, handle: BinaryIO, stack: ExitStack) -> Sound | None:
     """The sound of the open file, None where it is not for this decoder."""
     handle.seek(0)
     if handle.read(4) not in _MAGICS:
@@ -30,7 +31,7 @@ def open_sound(path: Path, handle: FileIO, stack: ExitStack) -> Sound | None:
     handle.seek(0)
     try:
         # By descriptor: given a name, libsndfile guesses header-less formats by the suffix.
-        opened = soundfile.SoundFile(handle.fileno(), closefd=False)
+        opened = soundfile.SoundFile(handle.fileno() if isinstance(handle, FileIO) else handle, closefd=False)
     except soundfile.LibsndfileError:
         return None
     stack.enter_context(opened)

@@ -5,7 +5,7 @@ A record names what was made from which wav; whoever calls `extract` writes it l
 files that it did not finish.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,10 @@ PARTS = frozenset(_CODE_VERSIONS)
 
 # 25 ms: one window of the encoder, and more than the spectrogram's mirrored ends.
 _MIN_SAMPLES = 1103
+
+
+Check = Callable[[FileRecord], FileRecord | None]
+"""FileRecord.check, of whoever knows the files."""
 
 
 class PartRecord(Record):
@@ -131,13 +135,13 @@ def fingerprints(config: Config, root: Path | None = None) -> dict[str, str]:
     return {part: fingerprint(part, version, settings[part]) for part, version in _CODE_VERSIONS.items()}
 
 
-def stale_parts(root: Path, wav: FileRecord, record: ClipFeatures | None, wanted: Mapping[str, str]) -> Staleness:
-    """Compares what was recorded with the wav as it is, the `wanted` fingerprints and the files on the disk."""
+def stale_parts(check: Check, wav: FileRecord, record: ClipFeatures | None, wanted: Mapping[str, str]) -> Staleness:
+    """Compares what was recorded with the wav now, the `wanted` fingerprints, and the files as `check` sees them."""
     if record is None or record.wav.sha256 != wav.sha256:
         return Staleness(PARTS, None)
     standing: dict[str, PartRecord] = {}
     for part, made in record.parts.items():
-        if made.fingerprint == wanted.get(part) and (checked := _checked(root, made)):
+        if made.fingerprint == wanted.get(part) and (checked := _checked(check, made)):
             standing[part] = checked
     return Staleness(PARTS - set(standing), ClipFeatures(wav=wav, parts=standing) if standing else None)
 
@@ -198,8 +202,8 @@ def _write_part(root: Path, wav_key: str, part: str, audio: np.ndarray, tools: T
     return (sidecar.write_vector(root, keys.volume, volume.envelope(audio)),)
 
 
-def _checked(root: Path, made: PartRecord) -> PartRecord | None:
-    found = [one.check(root) for one in made.files]
+def _checked(check: Check, made: PartRecord) -> PartRecord | None:
+    found = [check(one) for one in made.files]
     return made.model_copy(update={"files": tuple(found)}) if all(found) else None
 
 

@@ -85,6 +85,7 @@ def train(
     base: Base | None,
     stop: Callable[[], bool],
     on_step: Callable[[StepReport], None],
+    on_saved: Callable[[], None] = lambda: None,
 ) -> TrainingResult:
     """Trains until `svc_jobs.steps` steps or `train.epochs` epochs are done, from the newest checkpoint on.
 
@@ -93,6 +94,7 @@ def train(
         base: weights to start from where there is no checkpoint yet.
         stop: asked between steps; once true, the last finished step is saved and Preempted raised.
         on_step: hears of every step.
+        on_saved: called after every checkpoint, when `latest.json` names it.
     Raises:
         BadInput: a listed clip cannot be used (CorruptClip names it), or no recorded checkpoint is whole.
         ConfigError: the settings do not fit the checkpoint, the base or the machine.
@@ -101,7 +103,7 @@ def train(
     """
     try:
         return _finished(root, voice, config) or _train(
-            _open(root, voice, config, resolve_device(device), base), stop, on_step
+            _open(root, voice, config, resolve_device(device), base, on_saved), stop, on_step
         )
     except OSError as error:
         raise from_os_error(error, root / layout.logs_dir(voice)) from error
@@ -123,6 +125,7 @@ class _Run:
     example: Clip
     history: tuple[Entry, ...]
     notes: list[str]
+    on_saved: Callable[[], None]
 
     @property
     def config(self) -> Config:
@@ -154,7 +157,14 @@ def _finished(root: Path, voice: str, config: Config) -> TrainingResult | None:
     )
 
 
-def _open(root: Path, voice: str, config: Config, device: torch.device, base: Base | None) -> _Run:
+def _open(
+    root: Path,
+    voice: str,
+    config: Config,
+    device: torch.device,
+    base: Base | None,
+    on_saved: Callable[[], None],
+) -> _Run:
     """Builds the networks and fills them from the newest whole checkpoint, else from the base."""
     if config.precision == "bf16":
         check_bf16(device.type)
@@ -164,12 +174,12 @@ def _open(root: Path, voice: str, config: Config, device: torch.device, base: Ba
     state = build_state(config, device)
     if found is None:
         notes = load_base(state.generator, state.discriminator, base) if base else []
-        return _Run(root, voice, state, keys, example, (), notes)
+        return _Run(root, voice, state, keys, example, (), notes, on_saved)
     notes = [*found.notes, f"going on from checkpoint {found.entry.step}"]
     if base:
         notes.append("the base weights are not loaded: training goes on from its own checkpoint")
     notes += restore(state, checkpoint.load(root, found.entry), clips_fingerprint(keys))
-    return _Run(root, voice, state, keys, example, (found.entry, *found.older), notes)
+    return _Run(root, voice, state, keys, example, (found.entry, *found.older), notes, on_saved)
 
 
 def _listed(root: Path, key: str) -> list[str]:
@@ -264,6 +274,7 @@ def _save(run: _Run) -> None:
         run.history,
         run.config.train.keep_ckpts,
     )
+    run.on_saved()
 
 
 def _preempt(run: _Run) -> NoReturn:

@@ -23,7 +23,7 @@ def test_help_imports_neither_torch_nor_the_stages():
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "models"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("models", "workspace")])
 def test_the_listed_help_is_the_commands_own(name):
     assert load_command(name).help == COMMANDS[name]
 
@@ -92,10 +92,11 @@ def test_all_mistakes_in_the_settings_come_together(svc_jobs, recordings):
         assert part in ran.err
 
 
-def test_object_storage_is_refused_in_a_sentence(svc_jobs):
-    ran = svc_jobs("prepare", "-w", "s3://bucket/prefix")
+@pytest.mark.parametrize("place", ["gs://bucket/prefix", "s3://", "s3://bucket//prefix", "s3://key:secret@bucket"])
+def test_a_url_that_is_no_bucket_is_refused_in_a_sentence(svc_jobs, place):
+    ran = svc_jobs("prepare", "-w", place)
     assert ran.code == 78
-    assert "not supported yet" in ran.err
+    assert "s3://bucket/prefix" in ran.err
 
 
 def test_a_hand_edit_with_a_mistake_is_named(svc_jobs, recordings):

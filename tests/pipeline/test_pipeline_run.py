@@ -1,56 +1,15 @@
 """The whole job on a small made speaker: what a user gets, twice, interrupted, and with changed settings."""
 
-import hashlib
 import json
 import os
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-
-SETTINGS = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio", "--steps", "6", "--batch-size", "2",
-            "--checkpoint-every", "3", "--log-every", "1", "--device", "cpu"]  # fmt: skip
-DATA = ("data/44k", "data/prep/filelists", "app", "logs/44k/*/[GD]_*.pth", "models")
-
-
-def content(root: Path, *parts: str) -> dict[str, str]:
-    """sha256 by key of every file below the parts."""
-    found = {}
-    for part in parts or DATA:
-        for place in sorted(root.glob(part)):
-            for path in [place] if place.is_file() else sorted(place.rglob("*")):
-                if path.is_file():
-                    found[path.relative_to(root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """One finished run; tests that change it work on a copy."""
-    from jobs.cli import run
-    from jobs.demo import RATE_HZ, speak
-
-    root = tmp_path_factory.mktemp("run") / "w"
-    folder = root / "raw" / "alice"
-    folder.mkdir(parents=True)
-    for number in range(3):
-        soundfile.write(folder / f"take {number}.flac", speak(number, 12.0), RATE_HZ)
-    soundfile.write(root.parent / "song.wav", speak(99, 4.3)[: 4 * RATE_HZ + 7], RATE_HZ)
-    code = run(["run", "-w", str(root), *SETTINGS, "--convert", str(root.parent / "song.wav"), "-q"])
-    assert code == 0
-    return root
-
-
-@pytest.fixture
-def copied(finished, tmp_path):
-    root = tmp_path / "w"
-    shutil.copytree(finished, root)
-    shutil.copy2(finished.parent / "song.wav", tmp_path)
-    return root
+from small_run import SETTINGS, content
 
 
 def test_a_run_leaves_everything_the_contract_names(finished):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from svc_core import layout, plan, settings, speakers
 from svc_core.errors import BadInput, ConfigError
+from svc_core.raw import RawFolder
 from svc_core.shards import shard
 
 
@@ -56,10 +57,11 @@ def tone(path: Path, seconds: float = 1.0, seed: int = 0) -> Path:
 
 
 def make(root: Path, named=(), previous=None):
-    names = speakers.find_speakers(root, named, [])
-    scanned = plan.scan(root, plan.listing(root, names), previous)
+    raw = RawFolder(root)
+    names = speakers.find_speakers(raw, named, [])
+    scanned = plan.scan(raw, plan.listing(raw, names), previous)
     config = settings.build(None, "v", speakers.assign_ids({}, names), {})
-    return plan.make(root, config, scanned)
+    return plan.make(raw, config, scanned, lambda speaker: (root / layout.wavs_dir(speaker)).is_dir())
 
 
 def test_what_a_folder_of_the_real_world_holds(tmp_path):

@@ -110,25 +110,28 @@ def test_the_record_names_every_file_and_makes_the_clip_done(tmp_path, tools, wa
             assert one.sha256 == hashlib.sha256((tmp_path / one.key).read_bytes()).hexdigest()
     path = tmp_path / layout.features_manifest(wav.key)
     record.write(path)
-    staleness = stale_parts(tmp_path, wav, ClipFeatures.read(path), fingerprints(tmp_path))
+    staleness = stale_parts(lambda made: made.check(tmp_path), wav, ClipFeatures.read(path), fingerprints(tmp_path))
     assert staleness.parts == frozenset()
     assert staleness.record == record
 
 
 def test_nothing_recorded_means_everything_to_do(tmp_path, wav):
-    assert stale_parts(tmp_path, wav, None, fingerprints(tmp_path)) == (PARTS, None)
+    assert stale_parts(lambda made: made.check(tmp_path), wav, None, fingerprints(tmp_path)) == (PARTS, None)
 
 
 def test_another_f0_predictor_redoes_only_pitch(tmp_path, tools, wav):
     record = extract(tmp_path, wav, tools, PARTS)
     before = stamps_of(tmp_path, wav)
-    staleness = stale_parts(tmp_path, wav, record, fingerprints(tmp_path, f0="harvest"))
+    staleness = stale_parts(lambda made: made.check(tmp_path), wav, record, fingerprints(tmp_path, f0="harvest"))
     assert staleness.parts == {"pitch"}
     others = load_tools(config("harvest"), root=tmp_path, parts=staleness.parts)
     second = extract(tmp_path, wav, others, staleness.parts, staleness.record)
     after = stamps_of(tmp_path, wav)
     assert {name for name in after if after[name] != before[name]} == {"f0", "uv"}
-    assert stale_parts(tmp_path, wav, second, fingerprints(tmp_path, f0="harvest")).parts == frozenset()
+    assert (
+        stale_parts(lambda made: made.check(tmp_path), wav, second, fingerprints(tmp_path, f0="harvest")).parts
+        == frozenset()
+    )
 
 
 @pytest.mark.parametrize("part", sorted(PARTS))
@@ -141,7 +144,7 @@ def test_each_part_falls_by_its_own_files(tmp_path, tools, wav, part):
             path.unlink()
             if damaged is not None:
                 path.write_bytes(damaged)
-            staleness = stale_parts(tmp_path, wav, record, fingerprints(tmp_path))
+            staleness = stale_parts(lambda made: made.check(tmp_path), wav, record, fingerprints(tmp_path))
             assert staleness.parts == {part}
             assert set(staleness.record.parts) == PARTS - {part}
             path.write_bytes(good)
@@ -153,16 +156,16 @@ def test_a_copied_workspace_is_still_done_and_its_record_refreshed(tmp_path, too
         data = (tmp_path / key).read_bytes()
         (tmp_path / key).unlink()
         (tmp_path / key).write_bytes(data)
-    staleness = stale_parts(tmp_path, wav, record, fingerprints(tmp_path))
+    staleness = stale_parts(lambda made: made.check(tmp_path), wav, record, fingerprints(tmp_path))
     assert staleness.parts == frozenset()
     assert staleness.record != record
-    assert stale_parts(tmp_path, wav, staleness.record, fingerprints(tmp_path)) == staleness
+    assert stale_parts(lambda made: made.check(tmp_path), wav, staleness.record, fingerprints(tmp_path)) == staleness
 
 
 def test_another_wav_makes_everything_stale(tmp_path, tools, wav):
     record = extract(tmp_path, wav, tools, PARTS)
     other = put(tmp_path, tone(0.7, f0_hz=200))
-    assert stale_parts(tmp_path, other, record, fingerprints(tmp_path)) == (PARTS, None)
+    assert stale_parts(lambda made: made.check(tmp_path), other, record, fingerprints(tmp_path)) == (PARTS, None)
     assert set(extract(tmp_path, other, tools, frozenset({"spec"}), record).parts) == {"spec"}
 
 

@@ -1,0 +1,67 @@
+"""What users uploaded below `raw/<speaker>/`: listed, and opened only for headers. Never written by us."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from svc_core import files, layout, manifest
+from svc_core.audio import io
+from svc_core.audio.sound import AudioHeader
+
+
+class RawFile(NamedTuple):
+    key: str
+    size: int
+    """bytes"""
+    stamp: str
+
+
+class RawFiles(Protocol):
+    @property
+    def name(self) -> str:
+        """Where `raw/` lies, for sentences."""
+
+    def speakers(self) -> list[str]:
+        """The names of the folders of `raw/`, sorted, without hidden ones and those that systems leave."""
+
+    def files(self, speaker: str) -> Iterator[RawFile]:
+        """Every file below the speaker's folder, in the order of the keys; links to folders are not followed."""
+
+    def probe(self, key: str) -> AudioHeader:
+        """Raises BadInput where it is no sound file (io.probe)."""
+
+    def sha256(self, key: str) -> str: ...
+
+
+class RawFolder:
+    """`raw/` of a local workspace."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.name = str(root)
+
+    def speakers(self) -> list[str]:
+        raw = self._root / layout.RAW
+        folders = [entry.name for entry in os.scandir(raw) if entry.is_dir()] if raw.is_dir() else []
+        return sorted(name for name in folders if not is_junk(name))
+
+    def files(self, speaker: str) -> Iterator[RawFile]:
+        for place, folders, names in os.walk(self._root / layout.raw_dir(speaker)):
+            folders[:] = sorted(name for name in folders if not is_junk(name))
+            for name in sorted(names):
+                path = Path(place) / name
+                status = path.lstat()
+                key = path.relative_to(self._root).as_posix()
+                yield RawFile(key, status.st_size, manifest.stamp_of(status))
+
+    def probe(self, key: str) -> AudioHeader:
+        return io.probe(self._root / key)
+
+    def sha256(self, key: str) -> str:
+        return files.sha256_file(self._root / key)
+
+
+def is_junk(name: str) -> bool:
+    """Hidden, or left by a system."""
+    return name.startswith(".") or name.lower() in layout.JUNK_NAMES

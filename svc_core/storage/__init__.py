@@ -1,0 +1,1 @@
+"""Where a workspace's objects lie: a folder, a bucket, a dictionary; and how many of them move at once."""

@@ -1,0 +1,1 @@
+"""Real S3 servers as processes on loopback, and a proxy that breaks what passes through it."""
