@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs import argo
 from jobs.cli import COMMANDS
 from jobs.console import Console, StageResult
 from jobs.session import Session, open_workspace
@@ -53,6 +54,7 @@ def begin(workspace: str, scratch: str | None, json_: bool, quiet: bool, verbose
 
 def answer(console: Console, result: StageResult) -> None:
     """The end of a command that is one stage."""
+    argo.write_outputs(result.message, result.facts)
     console.stage(result)
     console.result({"status": "done", "exit_code": 0, **asdict(result)})
 

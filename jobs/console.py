@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from jobs import argo
+
 Item = TypeVar("Item")
 PLAIN_EVERY_S = 5.0
 JSON_EVERY_S = 1.0
@@ -80,6 +82,7 @@ class Progress:
         if now - (self._shown or self._start) < every_s:
             return
         self._shown = now
+        argo.report_progress(self._count / self._total if self._total else 0.0)
         eta_s = max(self._total - self._count, 0) / max(self.rate, 1e-9)
         if json_mode:
             self._console.event(

@@ -4,16 +4,16 @@ A folder workspace is that folder. A bucket workspace has a scratch folder with 
 brought in, what it made is taken out, data first and records last, so that a record never names what is not there.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from jobs.console import StageResult
-from svc_core import layout
+from svc_core import files, layout
 from svc_core.manifest import FileRecord
 from svc_core.raw import RawFiles, RawFolder
-from svc_core.storage.folder import FolderStore
 
 
 class Workspace(Protocol):
@@ -78,7 +78,12 @@ class FolderWorkspace:
         self.raw = RawFolder(root)
 
     def keys(self, folder: str) -> list[str]:
-        return sorted(stored.key for stored in FolderStore(self.root).list(f"{folder}/"))
+        found: list[str] = []
+        for place, folders, names in os.walk(self.root / folder):
+            folders[:] = [name for name in folders if not name.startswith(files.TEMP_PREFIX)]
+            below = os.path.relpath(place, self.root)
+            found += [f"{below}/{name}" for name in names if not name.startswith(files.TEMP_PREFIX)]
+        return sorted(found)
 
     def bring(self, keys: Iterable[str]) -> None:
         pass

@@ -25,7 +25,8 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     `durable` also flushes the content to the disk before the rename, so that a power cut cannot leave an empty file
     under the final name: for records that say "done" and for checkpoints.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept: encoders such as libsndfile choose the container by it.
     temp = path.with_name(f"{TEMP_PREFIX}{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
@@ -34,8 +35,9 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             with open(temp, "rb+") as handle:
                 os.fsync(handle.fileno())
         os.replace(temp, path)
-    finally:
+    except BaseException:
         temp.unlink(missing_ok=True)
+        raise
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:

@@ -79,7 +79,7 @@ class S3Store:
             got = obstore.get(self._connection.bulk, path)
             if got.meta["size"] > PART_BYTES:
                 return got, None
-            return got, self._of_size(key, deque([bytes(got.bytes())]), got.meta["size"])
+            return got, self._of_size(key, deque([got.bytes()]), got.meta["size"])
 
         got, small = self._ask(key, begin)
         version, sha256 = _version(got.meta), _recorded(got.attributes)
@@ -99,16 +99,15 @@ class S3Store:
     def write(self, key: str, source: bytes | Path, sha256: str, only_if: Condition = None) -> Version:
         path = self._path(key)
         try:
-            size = len(source) if isinstance(source, bytes) else source.stat().st_size
+            content = Content.of(source, sha256)
         except OSError as error:
             raise from_os_error(error) from None
-        content = Content(source, size, sha256)
         if only_if is not None:
             return self._write_if(key, content, only_if)
 
         def put() -> Version:
             try:
-                return Version(size, _stamp(s3_parts.put(self._connection, path, content, {_SHA256: sha256})))
+                return Version(content.size, _stamp(s3_parts.put(self._connection, path, content, {_SHA256: sha256})))
             except FileNotFoundError as error:
                 if error.errno is not None:
                     raise  # the local file is gone

@@ -55,7 +55,10 @@ Condition: TypeAlias = Version | Absent | None
 
 @dataclass(frozen=True)
 class Reading:
-    """An object being read: its version, the recorded sha256 if there is one, and the bytes in pieces."""
+    """An object being read: its version, the recorded sha256 if there is one, and the bytes in pieces.
+
+    The pieces are bytes or hold bytes as such objects do that `b"".join` takes.
+    """
 
     version: Version
     sha256: str | None

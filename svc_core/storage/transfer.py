@@ -121,16 +121,12 @@ class _Mover:
 
     def _send_small(self, item: Item) -> Moved:
         data = item.path.read_bytes()
-        found = files.sha256_bytes(data)
-        if item.sha256 not in (None, found):
-            raise Damaged(
-                f"{item.path} has sha256 {found} instead of {item.sha256}: run the stage that writes it again"
-            )
+        found = _announced(item, files.sha256_bytes(data))
         return Moved(item.key, self.store.write(item.key, data, found), found)
 
     def _send_large(self, item: Item) -> Moved:
-        sha256 = item.sha256 or files.sha256_file(item.path)
-        return Moved(item.key, self.store.write(item.key, item.path, sha256), sha256)
+        found = _announced(item, files.sha256_file(item.path))
+        return Moved(item.key, self.store.write(item.key, item.path, found), found)
 
 
 def fetch(store: Store, items: Iterable[Item], *, workers: int = WORKERS, on_bytes: OnBytes = None) -> Iterator[Moved]:
@@ -151,6 +147,12 @@ def send(store: Store, items: Iterable[Item], *, workers: int = WORKERS, on_byte
     """
     mover = _Mover(store)
     yield from in_threads(mover.send, items, workers, mover.events, on_bytes)
+
+
+def _announced(item: Item, found: str) -> str:
+    if item.sha256 not in (None, found):
+        raise Damaged(f"{item.path} has sha256 {found} instead of {item.sha256}: run the stage that writes it again")
+    return found
 
 
 def _changed(item: Item) -> BadInput:

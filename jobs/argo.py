@@ -1,0 +1,34 @@
+"""What Argo reads of a stage while it runs and when it has ended: a progress file, and one file per output parameter.
+
+Both are asked for by the environment, so that a command is the same command everywhere.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from svc_core import files
+
+PROGRESS_FILE = "ARGO_PROGRESS_FILE"
+"""Set by Argo's executor: `done/total` in whole numbers, read every few seconds."""
+OUTPUTS_FOLDER = "SVC_OUTPUTS"
+"""Set by our workflow templates: `message` and each figure of a stage's result become a file there."""
+_STEPS = 1000
+
+
+def report_progress(share: float) -> None:
+    """Tells Argo how much of the stage is done, from 0 to 1."""
+    path = os.environ.get(PROGRESS_FILE)
+    if path:
+        done = round(_STEPS * min(max(share, 0.0), 1.0))
+        files.write_text(Path(path), f"{done}/{_STEPS}\n")
+
+
+def write_outputs(message: str, facts: dict[str, Any]) -> None:
+    """Writes the result's figures; lists and tables are left out, since a parameter is a short text."""
+    folder = os.environ.get(OUTPUTS_FOLDER)
+    if not folder:
+        return
+    for name, value in {"message": message, **facts}.items():
+        if isinstance(value, str | int | float):
+            files.write_text(Path(folder) / name, str(value))
