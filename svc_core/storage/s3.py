@@ -79,7 +79,7 @@ class S3Store:
             got = obstore.get(self._connection.bulk, path)
             if got.meta["size"] > PART_BYTES:
                 return got, None
-            return got, self._of_size(key, deque([got.bytes()]), got.meta["size"])
+            return got, self._of_size(key, deque[Any]([got.bytes()]), got.meta["size"])
 
         got, small = self._ask(key, begin)
         version, sha256 = _version(got.meta), _recorded(got.attributes)
