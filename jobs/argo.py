@@ -4,6 +4,7 @@ Both are asked for by the environment, so that a command is the same command eve
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ PROGRESS_FILE = "ARGO_PROGRESS_FILE"
 """Set by Argo's executor: `done/total` in whole numbers, read every few seconds."""
 OUTPUTS_FOLDER = "SVC_OUTPUTS"
 """Set by our workflow templates: `message` and each figure of a stage's result become a file there."""
+FAILURE_FILE = "SVC_FAILURE_FILE"
+"""Set by our workflow templates to Kubernetes' termination log: what stands there is the failed node's message."""
 _STEPS = 1000
+_FAILURE_BYTES = 4000
+"""Kubernetes keeps 4 KiB of a termination log."""
 
 
 def report_progress(share: float) -> None:
@@ -32,3 +37,11 @@ def write_outputs(message: str, facts: dict[str, Any]) -> None:
     for name, value in {"message": message, **facts}.items():
         if isinstance(value, str | int | float):
             files.write_text(Path(folder) / name, str(value))
+
+
+def write_failure(sentence: str) -> None:
+    """Leaves the sentence where Kubernetes looks for it. A log that cannot be written changes nothing."""
+    path = os.environ.get(FAILURE_FILE)
+    if path:
+        with suppress(OSError):  # written in place: the file is a mount and cannot be replaced
+            Path(path).write_bytes(sentence.encode("utf-8")[:_FAILURE_BYTES])

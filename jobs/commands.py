@@ -10,6 +10,7 @@ import typer
 from jobs import argo
 from jobs.cli import COMMANDS
 from jobs.console import Console, StageResult
+from jobs.inputs import local_files
 from jobs.session import Session, open_workspace
 from jobs.settings import with_convert_options, with_settings
 from jobs.stop import Stop
@@ -148,7 +149,7 @@ def evaluate(
 
 @with_convert_options
 def convert(
-    inputs: Annotated[list[Path], typer.Argument(help="Audio files of any format and rate.")],
+    inputs: Annotated[list[str], typer.Argument(help="Audio files of any format and rate; paths or s3:// URLs.")],
     speaker: Annotated[str, typer.Option("--speaker", help="Target speaker, by name or id.")],
     workspace: OptionalWorkspace = None,
     model: Annotated[
@@ -172,7 +173,8 @@ def convert(
     Stop().install()
     console = Console(json_, quiet, verbose)
     place = open_workspace(workspace, console, scratch) if workspace else None
-    request = ConvertRequest(inputs, {"speaker": speaker, **options}, device, model, config, output)
+    sources = local_files(inputs, scratch)
+    request = ConvertRequest(sources, {"speaker": speaker, **options}, device, model, config, output)
     answer(console, convert_files(console, place, request))
 
 
@@ -201,8 +203,11 @@ def run(
     voice: Voice = None,
     base: Base = None,
     convert: Annotated[
-        list[Path] | None,
-        typer.Option("--convert", help="Audio to convert at the end; repeat for several; default: a validation clip."),
+        list[str] | None,
+        typer.Option(
+            "--convert",
+            help="Audio (path or s3:// URL) to convert at the end; repeat for several; default: a validation clip.",
+        ),
     ] = None,
     device: Device = "auto",
     scratch: Scratch = None,
@@ -215,7 +220,7 @@ def run(
     from jobs.pipeline import RunRequest, run_all
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    request = RunRequest(speaker or [], voice, changes, base, convert or [], device)
+    request = RunRequest(speaker or [], voice, changes, base, local_files(convert or [], scratch), device)
     stages = [asdict(result) for result in run_all(session, request)]
     session.console.result({"status": "done", "exit_code": 0, "stages": stages})
 

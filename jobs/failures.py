@@ -4,6 +4,7 @@ import json
 import sys
 import traceback
 
+from jobs import argo
 from svc_core.errors import Preempted, SvcError, from_os_error
 
 
@@ -14,6 +15,7 @@ def report_failure(error: Exception, arguments: list[str]) -> int:
         traceback.print_exception(error, file=sys.stderr)
     kind = "stopped" if isinstance(decided, Preempted) else "error"
     print(f"{kind}: {decided}", file=sys.stderr, flush=True)  # noqa: T201
+    argo.write_failure(str(decided))
     if "--json" in arguments:
         answer = {"status": kind, "exit_code": decided.exit_code, "error": str(decided)}
         print(json.dumps(answer, ensure_ascii=False), flush=True)  # noqa: T201

@@ -29,3 +29,18 @@ def test_progress_is_a_share_in_whole_numbers(tmp_path, monkeypatch, share, text
     monkeypatch.setenv("ARGO_PROGRESS_FILE", str(tmp_path / "progress"))
     argo.report_progress(share)
     assert (tmp_path / "progress").read_text().strip() == text
+
+
+def test_a_failure_leaves_its_sentence_where_kubernetes_looks(tmp_path, monkeypatch, svc_jobs):
+    log = tmp_path / "termination-log"
+    log.write_text("")
+    monkeypatch.setenv("SVC_FAILURE_FILE", str(log))
+    ran = svc_jobs("prepare", "-w", tmp_path / "nowhere")
+    assert ran.code == 66
+    assert log.read_text() in ran.err
+    assert "does not exist" in log.read_text()
+
+
+def test_a_termination_log_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch, svc_jobs):
+    monkeypatch.setenv("SVC_FAILURE_FILE", str(tmp_path / "absent" / "log"))
+    assert svc_jobs("prepare", "-w", tmp_path / "nowhere").code == 66

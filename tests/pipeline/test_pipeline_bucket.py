@@ -225,6 +225,20 @@ def test_no_word_of_the_credentials_gets_out(svc_jobs_process, finished, bucket)
     assert not [key for key in bucket.keys() if SECRET_KEY.encode() in bucket.read(key)]  # noqa: SIM118
 
 
+def test_a_song_in_the_bucket_is_converted_into_the_bucket(svc_jobs, finished, finished_bucket, bucket):
+    song = "songs/a song.wav"
+    there = finished_bucket
+    there.client.upload_file(str(finished.parent / "song.wav"), BUCKET, there.prefix + song)
+    ran = svc_jobs("convert", f"{there.url}{song}", "-w", there.url, "--speaker", "alice", "--transpose", "2", "--json")
+    assert ran.code == 0, ran.err
+    (made,) = json.loads(ran.out)["facts"]["outputs"]
+    assert made.startswith("converted/alice/a-song-")
+    assert made in there.keys()  # noqa: SIM118
+    ran = svc_jobs("convert", f"{there.url}songs/absent.wav", "-w", there.url, "--speaker", "alice")
+    assert ran.code == 66
+    assert "songs/absent.wav does not exist" in ran.err
+
+
 def test_a_changed_plan_waits_for_no_running_shard(svc_jobs, svc_jobs_process, seaweed, aws, finished, bucket):
     bucket.upload(finished, "raw")
     assert svc_jobs("prepare", "-w", bucket.url, *SETTINGS[:-2]).code == 0
