@@ -12,6 +12,9 @@ import pytest
 import soundfile
 from hypothesis import settings
 
+# Here, so that the summary of a run in several processes says which servers there were.
+pytest_plugins = ["servers.plugin"]
+
 # A cache of their own: the user's models must not decide what a test sees.
 CACHE = tempfile.TemporaryDirectory(prefix="svc-jobs-tests-")
 os.environ["HF_HOME"] = CACHE.name

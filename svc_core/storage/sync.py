@@ -3,7 +3,6 @@
 Repeated, or after a kill, it moves only what is missing. Nothing is deleted unless asked for, below raw/ never.
 """
 
-import json
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -159,7 +158,7 @@ def _bring_record(plan: SyncPlan, arrived: dict[str, Content], key: str) -> tupl
         after = manifest.restamped(before, partial(_stamp_there, plan, arrived))
         exact = said(after).exact
         if after != before:
-            data = (json.dumps(after, ensure_ascii=False, indent=2) + "\n").encode()
+            data = files.json_bytes(after)
     sha256, there = files.sha256_bytes(data), plan.target.ledger.said.get(key)
     if there is not None and there.exact == exact:
         return key, Content(sha256, plan.target.objects[key]), False

@@ -8,7 +8,7 @@ import time
 
 import boto3
 import pytest
-from servers.plugin import aws, minio, s3_servers, seaweed  # noqa: F401
+from servers.plugin import s3_servers
 
 from svc_core import files
 from svc_core.storage import places

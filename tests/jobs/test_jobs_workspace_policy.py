@@ -7,7 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from servers.plugin import aws, minio, s3_servers  # noqa: F401
+from servers.plugin import s3_servers
 
 PAGE = Path(__file__).parents[2] / "docs" / "bucket.md"
 ON_BUCKET = {"s3:ListBucket", "s3:ListBucketMultipartUploads"}

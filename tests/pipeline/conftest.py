@@ -2,13 +2,6 @@ import shutil
 
 import pytest
 import soundfile
-from servers.plugin import (  # noqa: F401
-    aws,
-    minio,
-    pytest_report_header,
-    pytest_terminal_summary,
-    seaweed,
-)
 from small_run import SETTINGS, write_recordings
 
 
