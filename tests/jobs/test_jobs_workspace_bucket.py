@@ -21,7 +21,7 @@ LEFT_OVER = "data/44k/alice/wavs/old-0123abcd-5.wav"
 
 
 @pytest.fixture(params=s3_servers())
-def server(request, aws):  # noqa: F811
+def server(request, aws):
     found = request.getfixturevalue(request.param)
     aws(found)
     return found
