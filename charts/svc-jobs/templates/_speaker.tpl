@@ -85,7 +85,7 @@ ttlStrategy:
       {{- $before := "features" }}
       {{- range list "train" "evaluate" "publish" "report" }}
       - name: {{ . }}
-        depends: {{ $before }}.Succeeded
+        depends: {{ $before }}.Succeeded{{ if eq $before "features" }} || features.Skipped{{ end }}
         template: {{ . }}
         arguments:
           parameters:
