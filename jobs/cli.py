@@ -1,5 +1,6 @@
 """The command line's door: names the commands without importing them, and turns errors into exit codes."""
 
+import os
 import sys
 from typing import Any
 
@@ -63,6 +64,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; errors end as one sentence on stderr."""
+    # Before any library that reports on its use is imported; who wants that can say so.
+    for name in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
     try:
         typer.main.get_command(app).main(arguments, prog_name="svc-jobs")
     except SystemExit as ended:  # how typer reports a flag that does not parse, and success

@@ -21,6 +21,7 @@ os.environ["HF_HOME"] = CACHE.name
 # One thread: equal bytes need equal threads, and two test processes share two cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 for name in ("SVC_WORKSPACE", "SVC_MODELS"):
     os.environ.pop(name, None)

@@ -1,6 +1,7 @@
 """The command line's surface: quick help, one sentence per error, one exit code per kind."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -118,3 +119,11 @@ def test_a_valid_hand_edit_is_the_new_setting_and_says_what_it_redoes(svc_jobs, 
     assert ran.code == 0
     assert "f0 predictor changed: every .f0.npy and .uv.npy is made again" in ran.out
     assert '"dio"' in path.read_text()
+
+
+def test_no_library_reports_on_its_use(svc_jobs, monkeypatch):
+    names = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    svc_jobs("--help")
+    assert [os.environ[name] for name in names] == ["1", "1"]
