@@ -1,7 +1,6 @@
 """A workspace in a bucket: a scratch folder with the part that a stage needs, and what is known of the rest."""
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from jobs.console import Console, StageResult
 from svc_core import files, layout, manifest
 from svc_core.errors import BadInput, ConfigError, Conflict
 from svc_core.manifest import FileRecord
+from svc_core.storage import places
 from svc_core.storage.crew import in_threads
 from svc_core.storage.folder import version_of
 from svc_core.storage.lease import Lease, at_work, hold
@@ -27,9 +27,7 @@ SPARE_BYTES = 64 << 20
 # Written by several jobs: replaced only where nobody else did so meanwhile.
 SHARED_NAMES = frozenset((layout.SPEAKER_MAP.rpartition("/")[2], "latest.json"))
 # What says that the files beside it are whole goes last of all.
-LAST_NAMES = frozenset(("latest.json", "SHA256SUMS"))
-
-
+LAST_NAMES = frozenset(("latest.json", places.SUMS))
 # Long work that a second job could only throw away: it is told so instead of waiting.
 REFUSED = frozenset(("train",))
 
@@ -149,7 +147,7 @@ class BucketWorkspace:
         return StageResult(**receipt.result)
 
     def settle(self, stage: str, request: Any, reads: Sequence[str], result: StageResult) -> None:
-        changed = [key for key in self._scratch_keys() if not self._is_current(key)]
+        changed = [key for key in files.finished(self.root) if not self._is_current(key)]
         gone = [key for key in self._copies if not (self.root / key).is_file()]
         self.take(changed)
         self._delete(gone)
@@ -236,13 +234,6 @@ class BucketWorkspace:
         for key in keys:
             self._there[key] = None
             self._copies.pop(key, None)
-
-    def _scratch_keys(self) -> Iterator[str]:
-        for place, folders, names in os.walk(self.root):
-            folders[:] = [name for name in folders if not name.startswith(files.TEMP_PREFIX)]
-            for name in names:
-                if not name.startswith(files.TEMP_PREFIX):
-                    yield (Path(place) / name).relative_to(self.root).as_posix()
 
     def _check_lease(self) -> None:
         if self._lease:

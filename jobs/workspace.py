@@ -4,8 +4,7 @@ A folder workspace is that folder. A bucket workspace has a scratch folder with 
 brought in, what it made is taken out, data first and records last, so that a record never names what is not there.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,6 +68,18 @@ class Workspace(Protocol):
         """Stores all that changed in `root`, and then that the stage is done, for `standing`."""
 
 
+def settled(
+    workspace: Workspace, stage: str, request: Any, reads: Sequence[str], door: Callable[[], StageResult]
+) -> StageResult:
+    """A stage that is one piece of work: what it gave the last time, or its door opened."""
+    if standing := workspace.standing(stage, request, reads):
+        return standing
+    workspace.bring(reads)
+    result = door()
+    workspace.settle(stage, request, reads, result)
+    return result
+
+
 class FolderWorkspace:
     """Everything is in place, and the doors themselves see what is done."""
 
@@ -78,12 +89,7 @@ class FolderWorkspace:
         self.raw = RawFolder(root)
 
     def keys(self, folder: str) -> list[str]:
-        found: list[str] = []
-        for place, folders, names in os.walk(self.root / folder):
-            folders[:] = [name for name in folders if not name.startswith(files.TEMP_PREFIX)]
-            below = os.path.relpath(place, self.root)
-            found += [f"{below}/{name}" for name in names if not name.startswith(files.TEMP_PREFIX)]
-        return sorted(found)
+        return sorted(files.finished(self.root, folder))
 
     def bring(self, keys: Iterable[str]) -> None:
         pass

@@ -70,6 +70,15 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def finished(root: Path, folder: str = "") -> Iterator[str]:
+    """Paths relative to `root`, with '/', of every file below its `folder`, without what is being written."""
+    for place, folders, names in os.walk(root / folder):
+        folders[:] = [name for name in folders if not name.startswith(TEMP_PREFIX)]
+        below = os.path.relpath(place, root)
+        prefix = "" if below == "." else f"{below}/"
+        yield from (f"{prefix}{name}" for name in names if not name.startswith(TEMP_PREFIX))
+
+
 def sweep(folder: Path, *, older_than_s: float = 3600.0) -> int:
     """Removes temporary files that a killed process left in `folder` (not below it); returns how many.
 

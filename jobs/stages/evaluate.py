@@ -3,6 +3,7 @@
 from jobs import reads
 from jobs.console import StageResult
 from jobs.session import Session
+from jobs.workspace import settled
 from svc_core import layout
 from svc_core.config import Config
 from svc_core.evaluation.evaluate import Evaluation
@@ -13,12 +14,7 @@ def evaluate(session: Session, device: str) -> StageResult:
     config, lists, workspace = session.config(), session.filelists(), session.workspace
     with workspace.holding("evaluate"):
         keys, request = reads.evaluation(workspace, config, lists), config.model_dump(mode="json")
-        if standing := workspace.standing("evaluate", request, keys):
-            return standing
-        workspace.bring(keys)
-        result = _evaluate(session, config, device)
-        workspace.settle("evaluate", request, keys, result)
-    return result
+        return settled(workspace, "evaluate", request, keys, lambda: _evaluate(session, config, device))
 
 
 def _evaluate(session: Session, config: Config, device: str) -> StageResult:

@@ -3,6 +3,7 @@
 from jobs import reads
 from jobs.console import StageResult
 from jobs.session import Session
+from jobs.workspace import settled
 from svc_core import layout
 from svc_core.config import Config
 from svc_core.errors import BadInput
@@ -15,12 +16,7 @@ def publish(session: Session) -> StageResult:
     with workspace.holding("publish"):
         evaluation = _evaluation(session, config.svc_jobs.voice)
         keys, request = reads.release(workspace, config, lists, evaluation), config.model_dump(mode="json")
-        if standing := workspace.standing("publish", request, keys):
-            return standing
-        workspace.bring(keys)
-        result = _publish(session, config, evaluation)
-        workspace.settle("publish", request, keys, result)
-    return result
+        return settled(workspace, "publish", request, keys, lambda: _publish(session, config, evaluation))
 
 
 def _evaluation(session: Session, voice: str) -> Evaluation:

@@ -3,6 +3,7 @@
 from jobs import reads
 from jobs.console import StageResult
 from jobs.session import Session
+from jobs.workspace import settled
 from svc_core import layout
 from svc_core.config import Config
 from svc_core.filelists import Filelists
@@ -15,12 +16,7 @@ def write_report(session: Session) -> StageResult:
     lists = Filelists.read(session.root / layout.FILELISTS_PLAN)
     with workspace.holding("report"):
         keys, request = reads.report(workspace, config, lists), config.model_dump(mode="json")
-        if standing := workspace.standing("report", request, keys):
-            return standing
-        workspace.bring(keys)
-        result = _write_report(session, config)
-        workspace.settle("report", request, keys, result)
-    return result
+        return settled(workspace, "report", request, keys, lambda: _write_report(session, config))
 
 
 def _write_report(session: Session, config: Config) -> StageResult:

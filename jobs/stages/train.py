@@ -6,7 +6,7 @@ from pathlib import Path
 from jobs import reads
 from jobs.console import Progress, StageResult
 from jobs.session import Session
-from jobs.workspace import Workspace
+from jobs.workspace import Workspace, settled
 from svc_core import checkpoint, layout
 from svc_core.batches import CorruptClip
 from svc_core.config import Config
@@ -20,16 +20,12 @@ def train(session: Session, device: str, base: str | None) -> StageResult:
     config, lists, workspace = session.config(), session.filelists(), session.workspace
     keys, request = reads.training(lists), [config.model_dump(mode="json"), base]
     with workspace.holding("train"):
-        if standing := workspace.standing("train", request, keys):
-            return standing
-        workspace.bring([*keys, *_log_keys(workspace, config)])
-        bring_checkpoint(workspace, config.svc_jobs.voice)
-        result = _train(session, config, device, base)
-        workspace.settle("train", request, keys, result)
-    return result
+        return settled(workspace, "train", request, keys, lambda: _train(session, config, device, base))
 
 
 def _train(session: Session, config: Config, device: str, base: str | None) -> StageResult:
+    session.workspace.bring(_log_keys(session.workspace, config))
+    bring_checkpoint(session.workspace, config.svc_jobs.voice)
     with session.console.progress("train", config.svc_jobs.steps, "steps") as progress, session.stop.deferred():
         try:
             result = train_voice(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from svc_core import files, layout, manifest
-from svc_core.errors import Conflict, from_os_error
-from svc_core.storage.store import ABSENT, Condition, Facts, Reading, Stored, Version, check_key
+from svc_core.errors import from_os_error
+from svc_core.storage.store import Condition, Facts, Reading, Stored, Version, check_condition, check_key
 
 _PIECE_BYTES = 1 << 20
 _LOCK = f"{files.TEMP_PREFIX}lock"
@@ -52,7 +52,9 @@ class FolderStore:
         path = self._path(key)
         try:
             with self._locked(only_if), files.replacing(path) as temp:
-                self._check(key, only_if)
+                if only_if is not None:
+                    there = self.head(key)
+                    check_condition(f"{self.name}/{key}", there.version if there else None, only_if)
                 with temp.open("wb") as target:
                     for piece in [source] if isinstance(source, bytes) else _pieces(source.open("rb")):
                         target.write(piece)
@@ -87,11 +89,6 @@ class FolderStore:
         with (self.root / _LOCK).open("wb") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-
-    def _check(self, key: str, only_if: Condition) -> None:
-        there = self.head(key) if only_if is not None else None
-        if (only_if is ABSENT and there) or (isinstance(only_if, Version) and (not there or there.version != only_if)):
-            raise Conflict(f"{self.name}/{key} was written by somebody else meanwhile: run the same command again")
 
 
 def version_of(stat: os.stat_result) -> Version:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from svc_core.errors import BadInput, Conflict
-from svc_core.storage.store import ABSENT, Condition, Facts, Reading, Stored, Version, check_key
+from svc_core.errors import BadInput
+from svc_core.storage.store import Condition, Facts, Reading, Stored, Version, check_condition, check_key
 
 _PIECE_BYTES = 1 << 20
 
@@ -49,10 +49,7 @@ class MemoryStore:
         data = source if isinstance(source, bytes) else source.read_bytes()
         with self._lock:
             there = self._objects.get(check_key(key))
-            if (only_if is ABSENT and there) or (
-                isinstance(only_if, Version) and (there is None or there.version != only_if)
-            ):
-                raise Conflict(f"{self.name}/{key} was written by somebody else meanwhile: run the same command again")
+            check_condition(f"{self.name}/{key}", there.version if there else None, only_if)
             version = Version(len(data), f"etag:{next(self._tags)}")
             self._objects[key] = _Object(data, sha256, version, time.time())
         return version

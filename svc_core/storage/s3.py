@@ -28,6 +28,7 @@ from svc_core.storage.store import (
     Stored,
     Version,
     check_key,
+    conflict,
     parse_url,
 )
 
@@ -163,7 +164,7 @@ class S3Store:
             except Exception as error:
                 reason = self._explain(key, error)
                 if isinstance(reason, BadInput) and not isinstance(error, SvcError):
-                    reason = s3_errors.conflict(f"{self.name}/{key}")  # absent, where a version was asked for
+                    reason = conflict(f"{self.name}/{key}")  # absent, where a version was asked for
                 if isinstance(reason, Transient) and (ours := self._ours(key, marks[_WRITE])):
                     return ours
                 raise reason from None

@@ -3,7 +3,8 @@
 import re
 from typing import NamedTuple
 
-from svc_core.errors import BadInput, ConfigError, Conflict, SvcError, Transient, from_os_error
+from svc_core.errors import BadInput, ConfigError, SvcError, Transient, from_os_error
+from svc_core.storage.store import conflict
 
 
 class Refusal(NamedTuple):
@@ -66,10 +67,6 @@ def explain(error: Exception, name: str, key: str | None) -> SvcError:
     if code in _HARMED or status in (0, 404, 408, 416, 429) or status >= 500:
         return Transient(f"{place}: {cause}: check the network and the store, then run the same command again")
     return ConfigError(f"{place}: the store refuses the request ({cause}): check the endpoint and its settings")
-
-
-def conflict(place: str) -> Conflict:
-    return Conflict(f"{place} was written by somebody else meanwhile: run the same command again")
 
 
 def _refusal(error: Exception) -> Refusal:

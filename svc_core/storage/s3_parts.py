@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import obstore
 
-from svc_core.errors import BadInput
 from svc_core.storage.crew import in_order
 from svc_core.storage.s3_settings import Connection
+from svc_core.storage.store import changed
 
 PART_BYTES = 8 << 20
 """Larger files go in parts of this size or more, and come in ranges of it."""
@@ -55,10 +55,6 @@ class Content(NamedTuple):
                 yield piece
         if read != self.size:
             raise changed(self.source)
-
-
-def changed(path: Path) -> BadInput:
-    return BadInput(f"{path} changed while it was sent: let its writer finish, then run the same command again")
 
 
 def part_bytes(size: int) -> int:

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, TypeAlias
 
-from svc_core.errors import BadInput, ConfigError
+from svc_core.errors import BadInput, ConfigError, Conflict
 
 KEY_BYTES = 1024
 
@@ -117,6 +117,20 @@ def check_key(key: str) -> str:
     if problem := key_problem(key):
         raise BadInput(f"key {key!r} {problem}: rename the file")
     return key
+
+
+def check_condition(place: str, there: Version | None, only_if: Condition) -> None:
+    """For stores that compare by themselves. Raises Conflict where the object at `place` is not as `only_if` says."""
+    if (only_if is ABSENT and there is not None) or (isinstance(only_if, Version) and there != only_if):
+        raise conflict(place)
+
+
+def conflict(place: str) -> Conflict:
+    return Conflict(f"{place} was written by somebody else meanwhile: run the same command again")
+
+
+def changed(path: Path) -> BadInput:
+    return BadInput(f"{path} changed while it was sent: let its writer finish, then run the same command again")
 
 
 class BucketUrl(NamedTuple):

@@ -14,9 +14,9 @@ from queue import SimpleQueue
 from typing import NamedTuple, TypeAlias
 
 from svc_core import files
-from svc_core.errors import BadInput, Damaged, SvcError, Transient, from_os_error
+from svc_core.errors import Damaged, SvcError, Transient, from_os_error
 from svc_core.storage.crew import WORKERS, in_threads
-from svc_core.storage.store import Reading, Store, Version
+from svc_core.storage.store import Reading, Store, Version, changed
 
 OnBytes: TypeAlias = Callable[[int], None] | None
 """Told how many more bytes have moved, in the caller's thread; negative where they have to move again."""
@@ -115,7 +115,7 @@ class _Mover:
         except OSError as error:
             raise from_os_error(error, item.path) from None
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise _changed(item)
+            raise changed(item.path)
         self.events.put(before.st_size)
         return moved
 
@@ -153,10 +153,6 @@ def _announced(item: Item, found: str) -> str:
     if item.sha256 not in (None, found):
         raise Damaged(f"{item.path} has sha256 {found} instead of {item.sha256}: run the stage that writes it again")
     return found
-
-
-def _changed(item: Item) -> BadInput:
-    return BadInput(f"{item.path} changed while it was sent: let its writer finish, then run the same command again")
 
 
 def _write_all(handle: int, piece: bytes) -> None:
