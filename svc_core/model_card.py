@@ -2,9 +2,12 @@
 
 import html
 import shlex
+from collections.abc import Sequence
 
 from svc_core.config import Config
+from svc_core.consent import Consent
 from svc_core.conversion.facts import Facts
+from svc_core.evaluation.evaluate import CheckpointScore
 
 # The content encoders of our registry that 4.1 has under the same name.
 _KNOWN_TO_41 = ("vec768l12", "vec256l9")
@@ -14,7 +17,18 @@ tags:
 - so-vits-svc
 pipeline_tag: audio-to-audio
 ---"""
-_CONSENT = "**Not for publication.** No consent of the speakers is recorded. Whoever publishes this voice must have it."
+_NO_CONSENT = (
+    "**Not for publication.** The consent of every speaker to share this model is not recorded. Whoever publishes this "
+    "voice must have it."
+)
+_CONSENT = (
+    "The speakers agreed to the following, which is also in `consent.json`. It is what the owner of the model says, "
+    "not a proof. Use the voice for nothing else, and never to pass as the speaker."
+)
+_SLIM = (
+    "`model-slim.safetensors` converts too, in less than half the bytes: float16, and without the tensors that only "
+    "training needs."
+)
 _DEMO = (
     "**For demonstration only.** Its content encoder, `mel-bands`, lets the source's own voice through; a real voice "
     "needs `contentvec-768l12` or another encoder with weights."
@@ -22,6 +36,7 @@ _DEMO = (
 _LICENCE = (
     "Not stated. Owner: put a LICENSE file beside this one. Publishing again keeps it, and writes this README anew."
 )
+_UNSCORED = "Not evaluated."
 _METRICS = {
     "mel_distance": "mel distance, natural logarithm",
     "f0_error_cents": "f0 error, cents",
@@ -30,19 +45,25 @@ _METRICS = {
 }
 
 
-def model_card(facts: Facts, config: Config) -> str:
-    """What the voice is, how to use it, and what it may not be used for."""
+def model_card(
+    facts: Facts, config: Config, scores: Sequence[CheckpointScore] = (), consents: Sequence[Consent] = ()
+) -> str:
+    """What the voice is, how to use it, and what it may not be used for.
+
+    `scores` are of every checkpoint that was evaluated; `consents` those of all speakers, or none.
+    """
     about = (
         f"A so-vits-svc 4.1-compatible voice-conversion model, step {facts.step}: it turns a recording of anybody into "
         "a speaker below, with the recording's words, timing and melody."
     )
     demo = [_DEMO] if facts.demo_only else []
     sections = {
-        f"# {html.escape(facts.voice)}": [about, _CONSENT, *demo],
+        f"# {html.escape(facts.voice)}": [about, *([] if consents else [_NO_CONSENT]), *demo],
+        **({"## Consent": [_CONSENT, _consents(consents)]} if consents else {}),
         "## Speakers": [_speakers(facts, config)],
-        "## Use": [_command(config), _elsewhere(config)],
+        "## Use": [_command(config), _SLIM, _elsewhere(config)],
         "## Settings": [_settings(config)],
-        "## Validation": [_metrics(facts) if facts.metrics else "Not evaluated."],
+        "## Validation": [_metrics(facts), *([_scores(scores)] if scores else [])] if facts.metrics else [_UNSCORED],
         "## Licence": [_LICENCE],
     }
     parts = [_HEAD, *(part for title, texts in sections.items() for part in (title, *texts))]
@@ -89,6 +110,27 @@ def _metrics(facts: Facts) -> str:
     return _table([["mean over frames of the validation clips", "value"], *rows])
 
 
+def _scores(scores: Sequence[CheckpointScore]) -> str:
+    rows = [["checkpoint, step", *_METRICS.values()]]
+    for one in scores:
+        figures = one.metrics.model_dump(mode="json") if one.metrics else {}
+        rows.append([str(one.step), *(str(figures.get(name, "no sound")) for name in _METRICS)])
+    return _table(rows)
+
+
+def _consents(consents: Sequence[Consent]) -> str:
+    rows = [["speaker", "consent", "allows", "commercial use", "evidence"]]
+    for one in consents:
+        allowed = ", ".join(use.value for use in one.uses)
+        rows.append([one.speaker, one.basis, allowed, "yes" if one.commercial else "no", one.evidence or "none named"])
+    return _table(rows)
+
+
 def _table(rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(html.escape(cell).replace("|", "&#124;") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(_cell(text) for text in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    """One line, without what Markdown or HTML would act on."""
+    return html.escape(" ".join(text.split())).replace("|", "&#124;")

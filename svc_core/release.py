@@ -1,18 +1,21 @@
 """Door of the publish stage: a checkpoint -> the folder that others use, whole or absent.
 
-    models/<voice>/model.safetensors   the generator's tensors, float32
-    models/<voice>/G_<step>.pth        the same in so-vits-svc 4.1's file
-    models/<voice>/config.json         4.1's schema, with ours under `svc_jobs`
-    models/<voice>/facts.json          step, metrics, speakers with their median pitch, hashes
-    models/<voice>/README.md           model card
-    models/<voice>/SHA256SUMS          of all the others
+    models/<voice>/model.safetensors        the generator's tensors, float32
+    models/<voice>/model-slim.safetensors   float16, without the posterior encoder, which only training needs
+    models/<voice>/G_<step>.pth             the same as model.safetensors in so-vits-svc 4.1's file
+    models/<voice>/config.json              4.1's schema, with ours under `svc_jobs`
+    models/<voice>/facts.json               step, metrics, speakers with their median pitch, hashes
+    models/<voice>/report.json              the scores of every checkpoint that was evaluated
+    models/<voice>/consent.json             who agreed, where every speaker's consent to share the model is recorded
+    models/<voice>/README.md                model card
+    models/<voice>/SHA256SUMS               of all the others
 
 Nothing in it depends on when or where it was made.
 """
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,22 +23,26 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from svc_core import checkpoint, files, layout, manifest
+from svc_core import checkpoint, consent, files, layout, manifest
 from svc_core import config as configs
 from svc_core.checkpoint import Entry
 from svc_core.config import Config
+from svc_core.consent import Consent
 from svc_core.conversion.facts import FACTS_FILE, Facts, speaker_facts, training_clips
-from svc_core.conversion.voice import CONFIG_FILE, WEIGHTS_FILE
-from svc_core.conversion.weights import read_tensors
+from svc_core.conversion.voice import CONFIG_FILE, SLIM_FILE, WEIGHTS_FILE
+from svc_core.conversion.weights import read_tensors, slim
 from svc_core.errors import BadInput, ConfigError, from_os_error
-from svc_core.evaluation.evaluate import Evaluation
+from svc_core.evaluation.evaluate import CheckpointScore, Evaluation
 from svc_core.features.models import read_pin
 from svc_core.model_card import model_card
 
 # Changes when equal inputs would give other files.
-RELEASE_VERSION = 1
-SUMS_FILE = "SHA256SUMS"
+RELEASE_VERSION = 2
+SUMS_FILE = layout.SUMS_NAME
 CARD_FILE = "README.md"
+REPORT_FILE = "report.json"
+CONSENT_FILE = "consent.json"
+_NAMES = frozenset((WEIGHTS_FILE, SLIM_FILE, CONFIG_FILE, FACTS_FILE, REPORT_FILE, CONSENT_FILE, CARD_FILE, SUMS_FILE))
 _FRESH, _OLD = f"{files.TEMP_PREFIX}new-", f"{files.TEMP_PREFIX}old-"
 
 
@@ -46,37 +53,68 @@ class ReleaseFile(manifest.Record):
 
 
 class Release(manifest.Record):
-    """A release as it stands; `folder` is its key. `already`: nothing had to be done."""
+    """A release as it stands; `folder` is its key. `already`: nothing had to be done.
+
+    `lacking` says of each speaker why their consent does not allow to share the model; empty: it may be published.
+    """
 
     voice: str
     step: int
     folder: str
     files: list[ReleaseFile]
     already: bool
+    lacking: dict[str, str]
+
+
+class Scores(manifest.Record):
+    """`report.json`: without recordings and times, which the pages below reports/ hold."""
+
+    format: int = 1
+    voice: str
+    released_step: int
+    checkpoints: tuple[CheckpointScore, ...]
+
+
+class Consents(manifest.Record):
+    """`consent.json`: each speaker's record as it was given."""
+
+    format: int = 1
+    speakers: tuple[Consent, ...]
+
+
+class _Content(manifest.Record):
+    """All that a release says beside its weights; equal exactly when a new one would say the same."""
+
+    facts: Facts
+    config: Config
+    scores: tuple[CheckpointScore, ...]
+    consents: tuple[Consent, ...]
 
 
 def publish(root: Path, voice: str, config: Config, choice: Evaluation | int) -> Release:
     """Releases the best checkpoint of an evaluation, or the one of a step.
 
-    Files of the folder that are not ours (the owner's LICENSE) are kept.
+    Files of the folder that are not ours (the owner's LICENSE) are kept. Without the consent of every speaker it is
+    written all the same, and its card says that it is not for publication.
 
     Raises:
         BadInput: the checkpoint, a list or a sidecar is missing or damaged, or was evaluated as another.
-        ConfigError: the checkpoint has other speakers than the config, or the folder cannot be written.
+        ConfigError: the checkpoint has other speakers than the config, a consent record is damaged, or the folder
+            cannot be written.
         Transient: the disk is full; an earlier release stays.
     """
     key = layout.release_dir(voice)
     folder = root / key
     try:
         entry = _entry(root, voice, choice)
-        released = _with_pins(root, config)
-        facts = _facts(root, voice, released, entry, choice)
+        lacking = consent.lacking(root, config.spk, consent.Use.SHARE_MODEL)
+        content = _content(root, voice, config, entry, choice, may_share=not lacking)
         _recover(folder)
-        already = _stands(folder, facts)
+        already = _stands(folder, content.facts)
         if not already:
             tensors = _tensors(root, entry, config)
             with _swapped_in(folder) as fresh:
-                _fill(fresh, facts, released, tensors)
+                _fill(fresh, content, tensors)
                 _keep_foreign(folder, fresh)
         made = [
             ReleaseFile(name=name, sha256=sha256, size=(folder / name).stat().st_size)
@@ -84,7 +122,7 @@ def publish(root: Path, voice: str, config: Config, choice: Evaluation | int) ->
         ]
     except OSError as error:
         raise from_os_error(error, error.filename or folder) from error
-    return Release(voice=voice, step=entry.step, folder=key, files=made, already=already)
+    return Release(voice=voice, step=entry.step, folder=key, files=made, already=already, lacking=lacking)
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -120,12 +158,27 @@ def _with_pins(root: Path, config: Config) -> Config:
     return configs.parse(values, "the config of the release")
 
 
+def _content(
+    root: Path, voice: str, config: Config, entry: Entry, choice: Evaluation | int, *, may_share: bool
+) -> _Content:
+    released = _with_pins(root, config)
+    records = [consent.read(root, speaker) for speaker in config.spk] if may_share else []
+    content = _Content(
+        facts=_facts(root, voice, released, entry, choice),
+        config=released,
+        scores=() if isinstance(choice, int) else tuple(choice.checkpoints),
+        consents=tuple(record for record in records if record is not None),
+    )
+    inputs = manifest.fingerprint(RELEASE_VERSION, content)
+    return content.model_copy(update={"facts": content.facts.model_copy(update={"inputs": inputs})})
+
+
 def _facts(root: Path, voice: str, config: Config, entry: Entry, choice: Evaluation | int) -> Facts:
     speakers = speaker_facts(root, training_clips(root))
     lists = {key: files.sha256_file(root / key) for key in (layout.TRAIN_LIST, layout.VAL_LIST)}
     best = None if isinstance(choice, int) else choice.best.metrics
     metrics = best.model_dump(mode="json") if best else {}
-    facts = Facts(
+    return Facts(
         voice=voice,
         step=entry.step,
         epoch=entry.epoch,
@@ -135,7 +188,6 @@ def _facts(root: Path, voice: str, config: Config, entry: Entry, choice: Evaluat
         hashes={**lists, entry.generator.key: entry.generator.sha256},
         inputs="",
     )
-    return facts.model_copy(update={"inputs": manifest.fingerprint(RELEASE_VERSION, facts, config)})
 
 
 def _tensors(root: Path, entry: Entry, config: Config) -> dict[str, Tensor]:
@@ -150,16 +202,27 @@ def _tensors(root: Path, entry: Entry, config: Config) -> dict[str, Tensor]:
     return {name: value.detach().float().clone().contiguous() for name, value in tensors.items()}
 
 
-def _fill(folder: Path, facts: Facts, config: Config, tensors: dict[str, Tensor]) -> None:
+def _fill(folder: Path, content: _Content, tensors: dict[str, Tensor]) -> None:
     """All the files of a release, the list of their hashes last."""
-    # One metadata entry at most: safetensors writes several in no fixed order.
-    weights = safetensors.torch.save(tensors, metadata={"format": "pt"})
-    files.write_bytes(folder / WEIGHTS_FILE, weights, durable=True)
+    facts, config = content.facts, content.config
+    _save_tensors(folder / WEIGHTS_FILE, tensors)
+    _save_tensors(folder / SLIM_FILE, slim(tensors))
     files.write_bytes(folder / f"G_{facts.step}.pth", _as_41(tensors, config), durable=True)
     configs.save(config, folder / CONFIG_FILE)
     facts.write(folder / FACTS_FILE)
-    files.write_text(folder / CARD_FILE, model_card(facts, config), durable=True)
-    names = sorted(path.name for path in folder.iterdir())
+    Scores(voice=facts.voice, released_step=facts.step, checkpoints=content.scores).write(folder / REPORT_FILE)
+    if content.consents:
+        Consents(speakers=content.consents).write(folder / CONSENT_FILE)
+    files.write_text(folder / CARD_FILE, model_card(facts, config, content.scores, content.consents), durable=True)
+    _write_sums(folder, sorted(path.name for path in folder.iterdir()))
+
+
+def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    # One metadata entry at most: safetensors writes several in no fixed order.
+    files.write_bytes(path, safetensors.torch.save(tensors, metadata={"format": "pt"}), durable=True)
+
+
+def _write_sums(folder: Path, names: Sequence[str]) -> None:
     sums = "".join(f"{files.sha256_file(folder / name)}  {name}\n" for name in names)
     files.write_text(folder / SUMS_FILE, sums, durable=True)
 
@@ -217,7 +280,7 @@ def _recover(folder: Path) -> None:
 
 def _keep_foreign(folder: Path, fresh: Path) -> None:
     """Copies what is in the folder but not part of its release."""
-    ours = {*read_sums(folder), SUMS_FILE, *(path.name for path in fresh.iterdir())}
+    ours = {*read_sums(folder), *_NAMES, *(path.name for path in fresh.iterdir())}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name in ours or path.name.startswith(files.TEMP_PREFIX):
             continue

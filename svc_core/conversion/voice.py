@@ -18,6 +18,7 @@ from svc_core.features.extract import Tools, load_tools
 from svc_core.model.generator import Generator
 
 WEIGHTS_FILE = "model.safetensors"
+SLIM_FILE = "model-slim.safetensors"
 CONFIG_FILE = "config.json"
 # What so-vits-svc 4.1 assumes at inference where its config is silent; in training, and with us, it is "nearest".
 _ABSENT_UNIT_MODE = "left"
@@ -116,8 +117,9 @@ def _weights_of(model: Path) -> Path:
         return model
     if not model.is_dir():
         raise ConfigError(f"{model} does not exist: give a release folder (models/<voice>) or a G_*.pth")
-    if (model / WEIGHTS_FILE).is_file():
-        return model / WEIGHTS_FILE
+    for name in (WEIGHTS_FILE, SLIM_FILE):
+        if (model / name).is_file():
+            return model / name
     found = sorted(model.glob("G_*.pth"))
     if len(found) != 1:
         raise ConfigError(

@@ -24,6 +24,7 @@ from svc_core.features.sidecar import CorruptSidecar
 from svc_core.release import Release, publish, read_sums
 
 VOICE = "duo"
+NAMES = ["README.md", "config.json", "facts.json", "model-slim.safetensors", "model.safetensors", "report.json"]
 CPU = torch.device("cpu")
 
 
@@ -48,7 +49,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_holds_everything_and_a_hash_of_each(released, folder):
     release = released()
-    names = ["G_20.pth", "README.md", "config.json", "facts.json", "model.safetensors"]
+    names = ["G_20.pth", *NAMES]
     assert sorted(content(folder)) == sorted([*names, "SHA256SUMS"])
     assert [one.name for one in release.files] == names
     assert not release.already
@@ -141,7 +142,7 @@ def test_a_change_of_any_input_makes_it_anew(released, trained, folder, small_co
     assert not released(30, changed).already
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "README.md", "facts.json", "SHA256SUMS"])
+@pytest.mark.parametrize("name", ["model.safetensors", "model-slim.safetensors", "README.md", "SHA256SUMS"])
 def test_a_damaged_or_lost_file_is_made_again(released, folder, name):
     released()
     before = content(folder)
@@ -161,7 +162,7 @@ def test_what_the_owner_put_there_stays(released, folder):
     released(30)
     assert (folder / "LICENSE").read_text() == "mine"
     assert (folder / "samples" / "a.wav").read_bytes() == b"sound"
-    assert set(read_sums(folder)) == {"G_30.pth", "README.md", "config.json", "facts.json", "model.safetensors"}
+    assert set(read_sums(folder)) == {"G_30.pth", *NAMES}
 
 
 def test_a_failure_leaves_the_earlier_release_and_nothing_else(released, trained, folder):
