@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from jobs import argo
+
 # Each command's first line of help stands here, so that `svc-jobs --help` imports none of their code.
 COMMANDS = {
     "run": "All stages in order, from raw recordings to a trained voice, converted audio and a report.",
@@ -17,10 +19,18 @@ COMMANDS = {
     "train": "Train until the set number of steps, from the newest checkpoint on.",
     "evaluate": "Measure every checkpoint on the validation clips and name the best.",
     "convert": "Convert audio files to a speaker's voice.",
+    "consent": "Record who agreed that a speaker's voice is used and for what; publishing needs it.",
     "publish": "Write the release: safetensors, a 4.1 model file, config, model card, hashes.",
     "report": "Write one HTML page of everything that exists.",
+    "hub": "Push and pull parts of a workspace to and from the Hugging Face Hub.",
+    "export41": "Write the clips and sidecars as a folder that so-vits-svc 4.1 trains from.",
+    "import41": "Take over a folder that so-vits-svc 4.1 trains from, or the weights of a .pth of anybody.",
     "workspace": "List, compare, copy, verify and clean up a workspace, in a folder or a bucket.",
     "doctor": "Check this machine and the workspace for what the stages need.",
+    "submit": "On Kubernetes: run a speaker's stages as an Argo workflow, and show them until the end.",
+    "status": "On Kubernetes: list the workflows, or show one with its stages and its bucket.",
+    "logs": "On Kubernetes: print the logs of a workflow's stages.",
+    "cancel": "On Kubernetes: end a workflow; its stages save what they have.",
     "models": "List, fetch and verify pretrained encoders and f0 predictors.",
 }
 
@@ -67,10 +77,13 @@ def run(arguments: list[str]) -> int:
     # Before any library that reports on its use is imported; who wants that can say so.
     for name in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(name, "1")
+    argo.expect_to_be_killed()
     try:
         typer.main.get_command(app).main(arguments, prog_name="svc-jobs")
     except SystemExit as ended:  # how typer reports a flag that does not parse, and success
-        return ended.code if isinstance(ended.code, int) else 0
+        code = ended.code if isinstance(ended.code, int) else 0
+        argo.write_failure("the command line does not parse: the log says where" if code else "")
+        return code
     except Exception as error:
         from jobs.failures import report_failure
 

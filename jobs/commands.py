@@ -1,6 +1,7 @@
 """Every command of `svc-jobs`, thin: parse, open the workspace, call the stage, answer."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,7 +44,24 @@ Shards = Annotated[int, typer.Option("--shards", help="Into how many parts the w
 Device = Annotated[
     str, typer.Option("--device", help="cuda (fails without a GPU), cpu, or auto (a GPU where there is one).")
 ]
+ClipsOnHub = Annotated[
+    str | None,
+    typer.Option(
+        "--hub",
+        help="Your user or organisation on the Hugging Face Hub: clips lie there in sliced-S, and none stays here.",
+    ),
+]
 Base = Annotated[str | None, typer.Option("--base", help="G_0.pth,D_0.pth of a model to fine-tune from.")]
+
+_GROUPS = {"models": "jobs.models", "workspace": "jobs.workspace_commands", "hub": "jobs.hub_commands"}
+"""Commands with commands of their own, and where they stand."""
+_ELSEWHERE = {
+    "consent": "jobs.consent",
+    "export41": "jobs.compat41",
+    "import41": "jobs.compat41",
+    **dict.fromkeys(("submit", "status", "logs", "cancel"), "jobs.cluster.commands"),
+}
+"""Commands that are a function of their name in another module."""
 
 
 def begin(workspace: str, scratch: str | None, json_: bool, quiet: bool, verbose: bool) -> Session:
@@ -58,6 +76,16 @@ def answer(console: Console, result: StageResult) -> None:
     argo.write_outputs(result.message, result.facts)
     console.stage(result)
     console.result({"status": "done", "exit_code": 0, **asdict(result)})
+
+
+def _on_hub(session: Session, namespace: str | None) -> AbstractContextManager[Session]:
+    """The session, its clips on the Hub where a namespace is given."""
+    if namespace is None:
+        return nullcontext(session)
+    from jobs.hub_cache import open_hub
+    from jobs.hub_workspace import straight_through
+
+    return straight_through(session, open_hub(namespace))
 
 
 @with_settings
@@ -82,6 +110,7 @@ def slice_(
     workspace: Workspace,
     shard: Shard = 0,
     shards: Shards = 1,
+    hub: ClipsOnHub = None,
     scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -90,7 +119,9 @@ def slice_(
     from jobs.stages.slice import slice_recordings
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    answer(session.console, slice_recordings(session, shard, shards))
+    with _on_hub(session, hub) as there:
+        result = slice_recordings(there, shard, shards)
+    answer(session.console, result)
 
 
 def filelists(
@@ -107,6 +138,7 @@ def features(
     shard: Shard = 0,
     shards: Shards = 1,
     device: Device = "auto",
+    hub: ClipsOnHub = None,
     scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -115,7 +147,9 @@ def features(
     from jobs.stages.features import extract_features
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    answer(session.console, extract_features(session, shard, shards, device))
+    with _on_hub(session, hub) as there:
+        result = extract_features(there, shard, shards, device)
+    answer(session.console, result)
 
 
 def train(
@@ -209,6 +243,14 @@ def run(
             help="Audio (path or s3:// URL) to convert at the end; repeat for several; default: a validation clip.",
         ),
     ] = None,
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            "--hub",
+            help="Your user or organisation on the Hugging Face Hub: its private repositories are asked before a stage "
+            "works, and get what is new.",
+        ),
+    ] = None,
     device: Device = "auto",
     scratch: Scratch = None,
     json_: Json = False,
@@ -217,31 +259,56 @@ def run(
     *,
     changes: dict[str, Any],
 ) -> None:
-    from jobs.pipeline import RunRequest, run_all
+    from jobs.pipeline import NoCache, RunRequest, run_all
 
+    if hub:
+        from jobs.hub_cache import HubCache, make_folder, open_hub
+
+        make_folder(workspace)
     session = begin(workspace, scratch, json_, quiet, verbose)
+    cache = HubCache(session, open_hub(hub), speaker or []) if hub else NoCache()
     request = RunRequest(speaker or [], voice, changes, base, local_files(convert or [], scratch), device)
-    stages = [asdict(result) for result in run_all(session, request)]
+    stages = [asdict(result) for result in run_all(session, request, cache)]
     session.console.result({"status": "done", "exit_code": 0, "stages": stages})
 
 
 def doctor(
-    workspace: OptionalWorkspace = None, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False
+    workspace: OptionalWorkspace = None,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="Check a cluster instead: Argo, chart, rights, nodes, bucket."),
+    ] = False,
+    namespace: Annotated[
+        str | None, typer.Option("-n", "--namespace", help="With --cluster: where the chart is installed.")
+    ] = None,
+    context: Annotated[str | None, typer.Option("--context", help="With --cluster: context of the kubeconfig.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
+    if cluster:
+        from jobs.cluster.commands import doctor as examine_cluster
+
+        return examine_cluster(namespace, context, Console(json_, quiet, verbose))
     from jobs.doctor import examine
 
-    examine(workspace, Console(json_, quiet, verbose))
+    return examine(workspace, Console(json_, quiet, verbose))
 
 
 def command_named(name: str) -> Any:
     """The real command behind a name of `jobs.cli.COMMANDS`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    if name in ("models", "workspace"):
+    if name in _GROUPS:
         from importlib import import_module
 
-        app = import_module({"models": "jobs.models", "workspace": "jobs.workspace_commands"}[name]).app
+        app = import_module(_GROUPS[name]).app
         app.info.help = COMMANDS[name]
         return typer.main.get_command(app)
-    function: Callable[..., None] = globals()[{"slice": "slice_"}.get(name, name)]
+    if name in _ELSEWHERE:
+        from importlib import import_module
+
+        function: Callable[..., None] = getattr(import_module(_ELSEWHERE[name]), name)
+    else:
+        function = globals()[{"slice": "slice_"}.get(name, name)]
     app.command(name, help=COMMANDS[name])(function)
     return typer.main.get_command(app)

@@ -1,9 +1,9 @@
 """run: every stage in order, in one process; each skips what is done."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jobs.console import StageResult
 from jobs.session import Session
@@ -19,15 +19,43 @@ class RunRequest:
     device: str
 
 
-def run_all(session: Session, request: RunRequest) -> list[StageResult]:
+class Cache(Protocol):
+    """What may stand beside a run (`jobs.hub_cache`): asked before each stage, told after it."""
+
+    def before(self, stage: str) -> None: ...
+
+    def after(self, stage: str) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class NoCache:
+    """A run without the Hub."""
+
+    def before(self, stage: str) -> None:
+        pass
+
+    def after(self, stage: str) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+def run_all(session: Session, request: RunRequest, cache: Cache) -> list[StageResult]:
     results = []
-    for result in _stages(session, request):
-        session.console.stage(result)
-        results.append(result)
+    for name, stage in _stages(session, request):
+        cache.before(name)
+        for result in stage():
+            session.console.stage(result)
+            results.append(result)
+        cache.after(name)
+    cache.finish()
     return results
 
 
-def _stages(session: Session, request: RunRequest) -> Iterator[StageResult]:
+def _stages(session: Session, request: RunRequest) -> list[tuple[str, Callable[[], Iterable[StageResult]]]]:
+    """By name, in their order."""
     from jobs.stages.convert import convert_in_run
     from jobs.stages.evaluate import evaluate
     from jobs.stages.features import extract_features
@@ -38,12 +66,14 @@ def _stages(session: Session, request: RunRequest) -> Iterator[StageResult]:
     from jobs.stages.slice import slice_recordings
     from jobs.stages.train import train
 
-    yield prepare(session, request.speakers, request.voice, request.changes)
-    yield slice_recordings(session, 0, 1)
-    yield make_filelists(session)
-    yield extract_features(session, 0, 1, request.device)
-    yield train(session, request.device, request.base)
-    yield evaluate(session, request.device)
-    yield publish(session)
-    yield from convert_in_run(session, request.convert, request.device)
-    yield write_report(session)
+    return [
+        ("prepare", lambda: [prepare(session, request.speakers, request.voice, request.changes)]),
+        ("slice", lambda: [slice_recordings(session, 0, 1)]),
+        ("filelists", lambda: [make_filelists(session)]),
+        ("features", lambda: [extract_features(session, 0, 1, request.device)]),
+        ("train", lambda: [train(session, request.device, request.base)]),
+        ("evaluate", lambda: [evaluate(session, request.device)]),
+        ("publish", lambda: [publish(session)]),
+        ("convert", lambda: convert_in_run(session, request.convert, request.device)),
+        ("report", lambda: [write_report(session)]),
+    ]

@@ -74,6 +74,8 @@ SETTINGS = (
     Setting("--true-peak-dbtp", "svc_jobs.loudness.true_peak_dbtp", float, _DATA),
     Setting("--poison-share", "svc_jobs.poison_share", float, _DATA),
     Setting("--val-share", "svc_jobs.split.val_share", float, _DATA),
+    Setting("--slice-shard-minutes", "svc_jobs.shards.slice_minutes", float, _DATA),
+    Setting("--features-shard-minutes", "svc_jobs.shards.features_minutes", float, _DATA),
     Setting("--split-seed", "svc_jobs.split.seed", int, _DATA),
     Setting(
         "--encoder",
@@ -94,6 +96,7 @@ SETTINGS = (
     Setting("--preset", "svc_jobs.preset", str, _TRAINING, "network: " + ", ".join(PRESETS)),
     Setting("--batch-size", "train.batch_size", int, _TRAINING),
     Setting("--steps", "svc_jobs.steps", int, _TRAINING),
+    Setting("--steps-per-minute", "svc_jobs.steps_per_minute", int, _TRAINING),
     Setting("--learning-rate", "train.learning_rate", float, _TRAINING),
     Setting("--checkpoint-every", "train.eval_interval", int, _TRAINING),
     Setting("--log-every", "train.log_interval", int, _TRAINING),

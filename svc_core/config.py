@@ -194,6 +194,13 @@ class SplitBlock(Block):
     seed: int = Field(1234, ge=0, description="changes which new clips go to validation")
 
 
+class ShardBlock(Block):
+    """Into how many parts machines divide a stage's work; what is made does not depend on it."""
+
+    slice_minutes: float = Field(60, gt=0, description="minutes of recordings in one part of slice")
+    features_minutes: float = Field(30, gt=0, description="minutes of clips in one part of features")
+
+
 class JobsBlock(Block):
     """`svc_jobs`: what 4.1 has no field for."""
 
@@ -204,7 +211,11 @@ class JobsBlock(Block):
     loudness: LoudnessBlock = LoudnessBlock()
     features: FeatureBlock = FeatureBlock()
     split: SplitBlock = SplitBlock()
+    shards: ShardBlock = ShardBlock()
     steps: int = Field(20_000, ge=1, le=100_000_000, description="training steps in all")
+    steps_per_minute: int = Field(
+        0, ge=0, le=1_000_000, description="training steps for each minute of recordings, where that is more than steps"
+    )
     discriminator_divisor: int = Field(
         1, ge=1, le=32, description="divides the discriminators' channels; anything but 1 is not 4.1's network"
     )

@@ -9,15 +9,15 @@ from typing import Literal
 
 from svc_core import layout, manifest
 from svc_core.audio.prepare import RecordingRecord
-from svc_core.config import SplitBlock
+from svc_core.config import ShardBlock, SplitBlock
 from svc_core.errors import BadInput
+from svc_core.shards import count_shards
 
 Side = Literal["train", "val"]
 VAL_CLIPS = 2
 MIN_CLIPS = VAL_CLIPS + 1
 WHOLE_RECORDINGS = 10
 RATE_HZ = 44_100
-SHARD_SECONDS = 1800.0
 
 
 class ListedClip(manifest.Record):
@@ -56,7 +56,11 @@ class Filelists(manifest.Record):
 
 
 def build(
-    recordings: Iterable[RecordingRecord], speakers: Iterable[str], listed: dict[str, Side], split: SplitBlock
+    recordings: Iterable[RecordingRecord],
+    speakers: Iterable[str],
+    listed: dict[str, Side],
+    split: SplitBlock,
+    shards: ShardBlock,
 ) -> Filelists:
     """Places every clip. `listed` holds the clips of the present lists; those stay where they are.
 
@@ -75,7 +79,7 @@ def build(
     if shortages:
         raise BadInput("; ".join(shortages))
     clips.sort(key=lambda clip: clip.key)
-    return Filelists(clips=tuple(clips), shards=max(1, round(sum(clip.seconds for clip in clips) / SHARD_SECONDS)))
+    return Filelists(clips=tuple(clips), shards=count_shards(clips, shards.features_minutes))
 
 
 def parse_list(text: str, side: Side, where: str) -> dict[str, Side]:

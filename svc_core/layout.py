@@ -19,12 +19,15 @@ CONFIGS = "app/configs/44k"
 TRAIN_LIST = "data/prep/filelists/train.txt"
 VAL_LIST = "data/prep/filelists/val.txt"
 MANIFESTS = "data/prep/manifests"
+CONSENTS = "consents"
 PREPARE_PLAN = "data/prep/manifests/prepare/plan.json"
 LEASES = "data/prep/leases"
 CONVERT_MANIFESTS = "data/prep/manifests/convert"
 FILELISTS_PLAN = "data/prep/manifests/filelists/plan.json"
 JUNK_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 """Left by systems in users' folders, in lower case."""
+SUMS_NAME = "SHA256SUMS"
+"""The list of a release's files, which is written last."""
 _CONFIG_PREFIX, _CONFIG_SUFFIX = "config_colab_", ".json"
 _SPEAKER_BYTES = 63
 _SLUG_CHARS = 40
@@ -79,6 +82,11 @@ def slug(text: str) -> str:
 def clip_name(recording_key: str, recording_sha256: str, start_ms: int) -> str:
     """`<slug of the file's stem>-<8 hex of its content>-<start in ms>`, without a suffix."""
     return f"{slug(PurePosixPath(recording_key).stem)}-{recording_sha256[:8]}-{start_ms}"
+
+
+def is_clip_name(name: str) -> bool:
+    """Whether a clip is named as `clip_name` does."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9-]*-[0-9a-f]{8}-[0-9]+", name) is not None
 
 
 def raw_dir(speaker: str) -> str:
@@ -137,9 +145,31 @@ def features_manifest(wav: str) -> str:
     return f"{MANIFESTS}/features/{parsed.speaker}/{parsed.clip}.json"
 
 
+def features_manifests_dir(speaker: str) -> str:
+    return f"{MANIFESTS}/features/{check_speaker(speaker)}"
+
+
 def model_pin(name: str) -> str:
     """Which file of a pretrained model (encoder or f0 predictor) this workspace was made with."""
     return f"{MANIFESTS}/models/{name}.json"
+
+
+def is_model_pin(key: str) -> bool:
+    return re.fullmatch(rf"{MANIFESTS}/models/[A-Za-z0-9][A-Za-z0-9._-]*\.json", key) is not None
+
+
+def model_pins_dir() -> str:
+    return f"{MANIFESTS}/models"
+
+
+def hub_record(kind: str, name: str) -> str:
+    """Which commits of a Hub repository this workspace was filled from and sent to."""
+    return f"{MANIFESTS}/hub/{kind}-{check_speaker(name)}.json"
+
+
+def consent_key(speaker: str) -> str:
+    """Who agreed that a speaker's voice is used, and for what."""
+    return f"{CONSENTS}/{check_speaker(speaker)}.json"
 
 
 def config_key(voice: str) -> str:
@@ -202,6 +232,10 @@ def convert_manifest(converted: str) -> str:
 
 def reports_dir(voice: str) -> str:
     return f"reports/{check_speaker(voice)}"
+
+
+def report_key(voice: str) -> str:
+    return f"{reports_dir(voice)}/index.html"
 
 
 def evaluation_key(voice: str) -> str:

@@ -12,6 +12,7 @@ from svc_core.audio.prepare import settings_fingerprint
 from svc_core.config import Config
 from svc_core.errors import BadInput
 from svc_core.raw import RawFile, RawFiles, is_junk
+from svc_core.shards import count_shards
 
 # Files that lie beside recordings in real folders and are no mistake. Anything else that is not audio is reported.
 COMPANIONS = frozenset(
@@ -56,7 +57,6 @@ COMPANIONS = frozenset(
         ".md5",
     ]
 )
-SHARD_SECONDS = 3600.0
 
 
 class Recording(manifest.Record):
@@ -185,8 +185,7 @@ def make(raw: RawFiles, config: Config, scanned: Scan, has_clips: Callable[[str]
         elif not any(recording.usable for recording in mine):
             reason = next((f": {recording.error}" for recording in mine if recording.error), "")
             raise BadInput(f"{place} has no usable audio among {len(mine)} files{reason}")
-    seconds = sum(recording.cost_s for recording in plan.to_slice())
-    return plan.model_copy(update={"shards": max(1, round(seconds / SHARD_SECONDS))})
+    return plan.model_copy(update={"shards": count_shards(plan.to_slice(), config.svc_jobs.shards.slice_minutes)})
 
 
 def _ignore_reason(key: str) -> str | None:

@@ -3,6 +3,7 @@
 A config on disk, edited by hand or not, counts as asked for: only named changes touch it.
 """
 
+import math
 from typing import Any
 
 from svc_core import config as configs
@@ -49,19 +50,26 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 def build(existing: Config | None, voice: str, ids: dict[str, int], changes: dict[str, Any]) -> Config:
     """The config with the speakers of `ids` and `changes` ({dotted path: value}) applied.
 
-    A preset among the changes first replaces the values in which presets differ. Raises ConfigError that lists every
-    mistake.
+    A preset other than the one before first replaces the values in which presets differ; the same one again leaves what
+    was edited since. Raises ConfigError that lists every mistake.
     """
     values: dict[str, Any] = existing.model_dump(mode="json") if existing else {"svc_jobs": {"voice": voice}}
     default = JobsBlock.model_fields["preset"].default
     preset = changes.get("svc_jobs.preset", None if existing else default)
-    if preset in PRESETS:
+    if preset in PRESETS and (existing is None or existing.svc_jobs.preset != preset):
         _apply_preset(values, preset)
     for path, value in changes.items():
         _set(values, path, value)
     values["spk"] = dict(sorted(ids.items(), key=lambda item: item[1]))
     _reserve(values, existing, ids, changes)
     return configs.parse(values, "the settings")
+
+
+def with_enough_steps(config: Config, seconds: float) -> Config:
+    """The config with `steps` raised to `steps_per_minute` for so many seconds of recordings; never lowered."""
+    jobs = config.svc_jobs
+    wanted = math.ceil(jobs.steps_per_minute * seconds / 60)
+    return config.model_copy(update={"svc_jobs": jobs.model_copy(update={"steps": max(jobs.steps, wanted)})})
 
 
 def _apply_preset(values: dict[str, Any], preset: str) -> None:

@@ -16,6 +16,12 @@ class Weighted(Protocol):
 Work = TypeVar("Work", bound=Weighted)
 
 
+def count_shards(items: Sequence[Weighted], minutes_each: float) -> int:
+    """How many parts of about `minutes_each` the work makes: at least one, and none without an item."""
+    parts = round(sum(item.cost_s for item in items) / 60 / minutes_each)
+    return max(1, min(parts, len(items)))
+
+
 def shard(items: Sequence[Work], index: int, count: int) -> list[Work]:
     """Part `index` of `count` of the work, balanced by duration (longest first onto the lightest part).
 

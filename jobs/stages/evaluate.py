@@ -41,6 +41,7 @@ def _result(made: Evaluation, *, changed: bool) -> StageResult:
     message = f"{verb}: {count} checkpoints on {len(made.clips)} clips; best is step {made.best_step}, {distance}"
     facts = {
         "best_step": made.best_step,
+        "best_mel_distance": round(metrics.mel_distance, 3) if metrics else None,
         "checkpoints": {
             score.step: score.metrics.model_dump() if score.metrics else None for score in made.checkpoints
         },

@@ -24,7 +24,7 @@ def _make_filelists(session: Session) -> StageResult:
     records = _records(session.workspace, plan)
     errors = [item.error for item in plan.recordings if item.error]
     check_poison(errors + troubles(records), len(plan.recordings) or len(records), config)
-    made = filelists.build(records, config.spk, _listed(root), config.svc_jobs.split)
+    made = filelists.build(records, config.spk, _listed(root), config.svc_jobs.split, config.svc_jobs.shards)
     texts: dict[str, str] = {layout.TRAIN_LIST: made.lines("train"), layout.VAL_LIST: made.lines("val")}
     changed = Filelists.read(root / layout.FILELISTS_PLAN) != made
     for key, text in texts.items():

@@ -7,6 +7,7 @@ from jobs.console import StageResult
 from jobs.session import Session, find_config
 from svc_core import config as configs
 from svc_core import files, layout, plan, settings, speakers
+from svc_core.config import Config
 from svc_core.plan import SlicePlan
 
 
@@ -30,12 +31,13 @@ def _prepare(session: Session, named: Sequence[str], voice: str | None, changes:
     with console.progress("prepare", len(listed), "files") as progress:
         scanned = plan.scan(workspace.raw, progress.over(listed), previous)
     made = plan.make(workspace.raw, config, scanned, lambda speaker: bool(workspace.keys(layout.wavs_dir(speaker))))
+    config = settings.with_enough_steps(config, sum(recording.cost_s for recording in made.to_slice()))
     for sentence in plan.consequences(previous, made.settings):
         console.say(sentence)
     _report_oddities(session, made)
 
     if previous == made and existing == config and speakers.read_speaker_map(root) == ids:
-        return _result(made, "already done", skipped=len(made.recordings))
+        return _result(made, config, skipped=len(made.recordings))
     workspace.check_alone()
     if speakers.read_speaker_map(root) != ids:
         files.write_json(root / layout.SPEAKER_MAP, ids, durable=True)
@@ -43,7 +45,7 @@ def _prepare(session: Session, named: Sequence[str], voice: str | None, changes:
         configs.save(config, root / layout.config_key(voice))
     made.write(root / layout.PREPARE_PLAN)
     workspace.take([layout.SPEAKER_MAP, layout.config_key(voice), layout.PREPARE_PLAN])
-    return _result(made, "planned", done=len(made.recordings))
+    return _result(made, config, done=len(made.recordings))
 
 
 def _report_oddities(session: Session, made: SlicePlan) -> None:
@@ -59,7 +61,8 @@ def _report_oddities(session: Session, made: SlicePlan) -> None:
         session.console.detail(f"{len(made.ignored)} files that are no recordings were ignored: {names}")
 
 
-def _result(made: SlicePlan, verb: str, *, done: int = 0, skipped: int = 0) -> StageResult:
+def _result(made: SlicePlan, config: Config, *, done: int = 0, skipped: int = 0) -> StageResult:
+    verb = "planned" if done else "already done"
     usable = made.to_slice()
     seconds = sum(recording.cost_s for recording in usable)
     names = sorted({recording.speaker for recording in usable})
@@ -72,6 +75,7 @@ def _result(made: SlicePlan, verb: str, *, done: int = 0, skipped: int = 0) -> S
         "recordings": len(usable),
         "seconds": round(seconds, 1),
         "shards": made.shards,
+        "steps": config.svc_jobs.steps,
         "unusable": [recording.error for recording in made.recordings if recording.error],
         "duplicates": [recording.key for recording in made.recordings if recording.duplicate_of],
         "ignored": len(made.ignored),

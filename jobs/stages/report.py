@@ -1,6 +1,8 @@
 """report: whatever exists -> one HTML page."""
 
-from jobs import reads
+from pathlib import Path
+
+from jobs import argo, reads
 from jobs.console import StageResult
 from jobs.session import Session
 from jobs.workspace import settled
@@ -16,7 +18,15 @@ def write_report(session: Session) -> StageResult:
     lists = Filelists.read(session.root / layout.FILELISTS_PLAN)
     with workspace.holding("report"):
         keys, request = reads.report(workspace, config, lists), config.model_dump(mode="json")
-        return settled(workspace, "report", request, keys, lambda: _write_report(session, config))
+        result = settled(workspace, "report", request, keys, lambda: _write_report(session, config))
+        argo.offer_file("report.html", lambda: _page(session, config))
+        return result
+
+
+def _page(session: Session, config: Config) -> Path:
+    key = layout.report_key(config.svc_jobs.voice)
+    session.workspace.bring([key])
+    return session.root / key
 
 
 def _write_report(session: Session, config: Config) -> StageResult:

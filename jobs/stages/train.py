@@ -108,4 +108,6 @@ def _result(result: TrainingResult) -> StageResult:
     else:
         message = f"already done: step {result.step}"
     facts = result.model_dump(exclude={"notes", "steps_done"})
+    if result.losses:
+        facts["mel_loss"] = round(result.losses["mel"], 3)
     return StageResult("train", result.steps_done, result.step - result.steps_done, message, facts)

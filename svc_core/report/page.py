@@ -49,7 +49,7 @@ def write_report(root: Path, config: Config) -> Written:
     before = Report.read(root / folder / "report.json")
     if before is not None and before.stands(root, inputs):
         return Written(before, already=True)
-    key = f"{folder}/index.html"
+    key = layout.report_key(facts.voice)
     files.write_text(root / key, _render(root, facts))
     report = Report(inputs=inputs, page=FileRecord.of(root, key), figures=dict(_tiles(facts)))
     report.write(root / folder / "report.json")

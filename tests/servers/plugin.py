@@ -1,10 +1,11 @@
-"""Fixtures for tests that need real S3 servers; the summary says which ones there were."""
+"""Fixtures for tests that need real servers; the summary says which S3 servers there were."""
 
 import os
 
 import pytest
 
 from servers import processes
+from servers.hub import HubServer
 from servers.processes import Server
 
 
@@ -38,6 +39,40 @@ def aws(monkeypatch):
             monkeypatch.setenv(name, value)
 
     return use
+
+
+@pytest.fixture
+def hub_server():
+    """A Hugging Face Hub of this test's own. Nothing leads there by itself: see `hub_here`."""
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def hub_here(hub_server, monkeypatch, tmp_path):
+    """The same server; the client in this process, and in those it starts, uses it with the writing token."""
+    from huggingface_hub import close_session, constants
+
+    for name, value in hub_server.environment(tmp_path / "hub-home").items():
+        monkeypatch.setenv(name, value)
+    # The client reads its environment once, when it is imported: this is what it would have read.
+    address = f"{hub_server.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", hub_server.endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-home" / "hub"))
+    close_session()
+    yield hub_server
+    close_session()
+
+
+def pytest_collection_modifyitems(items):
+    # huggingface_hub 2.4 uploads large files through an argument that its HTTP library is about to drop.
+    known = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+    for item in items:
+        if "hub_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(known)
 
 
 def pytest_report_header():

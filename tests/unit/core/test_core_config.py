@@ -167,3 +167,18 @@ def test_spk_ids_must_differ():
     values["model"]["n_speakers"] = 5
     with pytest.raises(ConfigError, match="one id to two speakers"):
         configs.parse(values, "x")
+
+
+def test_the_same_preset_again_leaves_what_was_edited_since():
+    first = settings.build(None, "v", {"v": 0}, {"svc_jobs.preset": "toy"})
+    edited = settings.build(first, "v", {"v": 0}, {"train.batch_size": 3})
+    assert settings.build(edited, "v", {"v": 0}, {"svc_jobs.preset": "toy"}).train.batch_size == 3
+    assert settings.build(edited, "v", {"v": 0}, {"svc_jobs.preset": "tiny"}).train.batch_size != 3
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0, 400), (48, 400), (60, 500), (121, 1009)])
+def test_more_minutes_mean_more_steps_and_never_fewer(seconds, steps):
+    changes = {"svc_jobs.preset": "toy", "svc_jobs.steps_per_minute": 500}
+    config = settings.build(None, "v", {"v": 0}, changes)
+    assert settings.with_enough_steps(config, seconds).svc_jobs.steps == steps
+    assert settings.with_enough_steps(config, seconds).train == config.train
