@@ -1,0 +1,120 @@
+"""`<namespace>/<voice>`: the release folder as it is, tagged with its step."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from svc_core import files, layout
+from svc_core.errors import BadInput
+from svc_core.hub.client import Hub
+from svc_core.hub.contents import Contents, Entry, Member
+from svc_core.hub.packing import Offer, Packed, Put, Row
+from svc_core.hub.place import Place, as_place
+from svc_core.hub.pull import Pulled, pull
+from svc_core.hub.push import Pushed, push
+from svc_core.hub.repos import Repo
+from svc_core.hub.sharing import check_model
+from svc_core.manifest import FileRecord
+
+_FACTS, _CONFIG = "facts.json", "config.json"
+
+
+def push_model(root: Path | Place, voice: str, hub: Hub) -> Pushed:
+    """Sends `models/<voice>/` to `<namespace>/<voice>` and tags it `step-<n>`.
+
+    A release is a whole: files that it no longer has leave the repository, in the same commit. Raises as
+    `svc_core.hub.push.push`; ConfigError where a speaker's consent to sharing the model is not on record, BadInput
+    where there is no release.
+    """
+    place = as_place(root)
+    release = Model(Repo("model", hub.namespace, layout.check_speaker(voice)), place)
+    check_model(place, release.speakers())
+    pushed = push(hub, release)
+    _tag(hub, release, pushed)
+    return pushed
+
+
+def pull_model(root: Path | Place, voice: str, hub: Hub, revision: str | None = None) -> Pulled:
+    """Brings `<namespace>/<voice>` into `models/<voice>/`; a file of an older release there goes.
+
+    Raises as `svc_core.hub.pull.pull`.
+    """
+    return pull(hub, Model(Repo("model", hub.namespace, layout.check_speaker(voice)), as_place(root)), revision)
+
+
+@dataclass(frozen=True)
+class Model:
+    repo: Repo
+    place: Place
+    replaces = True
+
+    @property
+    def folder(self) -> str:
+        return layout.release_dir(self.repo.name)
+
+    def speakers(self) -> list[str]:
+        """Whose voices the release holds. Raises BadInput where there is none, or its config is damaged."""
+        try:
+            return sorted(json.loads(self._read(_CONFIG))["spk"])
+        except (ValueError, KeyError, TypeError):
+            raise BadInput(f"{self.place.name}/{self.folder}/{_CONFIG} names no speakers: run publish again") from None
+
+    def step(self) -> int:
+        try:
+            return int(json.loads(self._read(_FACTS))["step"])
+        except (ValueError, KeyError, TypeError):
+            raise BadInput(f"{self.place.name}/{self.folder}/{_FACTS} names no step: run publish again") from None
+
+    def offers(self) -> dict[str, Offer]:
+        keys = self.place.keys(self.folder)
+        if f"{self.folder}/{layout.SUMS_NAME}" not in keys:
+            return {}
+        self.place.bring(keys)
+        members = tuple(self._member(key) for key in keys)
+        return {self.folder: Offer(Entry(key=self.folder, members=members))}
+
+    def is_sharded(self, key: str) -> bool:
+        return False
+
+    def build(self, rows: Sequence[Row], locate: Callable[[str], Path], folder: Path) -> Packed:
+        raise NotImplementedError("a release travels as it is")
+
+    def unpack(self, shard: Path, wanted: Mapping[str, Member], put: Put) -> None:
+        raise NotImplementedError("a release travels as it is")
+
+    def path_of(self, member: Member, is_taken: Callable[[str], bool]) -> str:
+        return member.key.removeprefix(f"{self.folder}/")
+
+    def card(self, made: Contents, hub: Hub) -> bytes | None:
+        return None  # the release has its own
+
+    def examples(self, offers: Mapping[str, Offer]) -> dict[str, Path]:
+        return {}
+
+    def stands(self, entries: Sequence[Entry]) -> set[str]:
+        here = self.offers()
+        return {one.key for one in entries if one.key in here and here[one.key].entry.same(one)}
+
+    def settle(self, entry: Entry, record: str | None, written: Mapping[str, FileRecord]) -> list[str]:
+        self.place.drop([key for key in self.place.keys(self.folder) if key not in written])
+        return []
+
+    def _member(self, key: str) -> Member:
+        path = self.place.root / key
+        return Member(key=key, sha256=files.sha256_file(path), size=path.stat().st_size, path="")
+
+    def _read(self, name: str) -> str:
+        key = f"{self.folder}/{name}"
+        self.place.bring([key])
+        try:
+            return (self.place.root / key).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise BadInput(f"{self.place.name}/{self.folder} holds no release: run publish first") from None
+
+
+def _tag(hub: Hub, release: Model, pushed: Pushed) -> None:
+    """`step-<n>`; where another release of that step has it, with the commit's first digits, so that no tag moves."""
+    name = f"step-{release.step()}"
+    if not hub.tag(release.repo, name, pushed.revision) and not pushed.already:
+        hub.tag(release.repo, f"{name}-{pushed.revision[:8]}", pushed.revision)

@@ -1,0 +1,119 @@
+"""What the kinds of repositories do each in its own way, and how files are divided into shards."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from svc_core import files
+from svc_core.errors import BadInput
+from svc_core.hub.client import Hub
+from svc_core.hub.contents import Contents, Entry, Member
+from svc_core.hub.place import Place
+from svc_core.hub.repos import Repo
+
+SHARD_BYTES = 400_000_000
+"""A shard is closed before it would pass this; the Hub likes 256 to 512 MB."""
+
+
+class Offer(NamedTuple):
+    """An entry that the workspace has, its members still without a path; and its record, where it has one."""
+
+    entry: Entry
+    record: str | None = None
+
+
+class Row(NamedTuple):
+    """One file on its way into the repository."""
+
+    offer: Offer
+    member: Member
+
+
+class Packed(NamedTuple):
+    """One file for the repository, and the rows that lie in it. `passing`: the file goes once it is sent."""
+
+    path: str
+    file: Path
+    rows: Sequence[Row]
+    passing: bool
+
+
+Locate = Callable[[str], Path]
+"""Where the file of a member's key can be read."""
+Put = Callable[[Member, bytes], None]
+
+
+class Packing(Protocol):
+    @property
+    def repo(self) -> Repo: ...
+
+    @property
+    def place(self) -> Place: ...
+
+    @property
+    def replaces(self) -> bool:
+        """Whether entries that the workspace does not have leave the repository: a release is a whole."""
+
+    def offers(self) -> dict[str, Offer]:
+        """By key, what the workspace has and vouches for."""
+
+    def is_sharded(self, key: str) -> bool:
+        """Whether a file goes into shards, or travels as it is."""
+
+    def build(self, rows: Sequence[Row], locate: Locate, folder: Path) -> Packed:
+        """One shard of these rows, below `folder`. Equal rows give equal bytes."""
+
+    def unpack(self, shard: Path, wanted: Mapping[str, Member], put: Put) -> None:
+        """Hands over the wanted members by key. Raises Damaged for a shard that holds anything unexpected."""
+
+    def path_of(self, member: Member, is_taken: Callable[[str], bool]) -> str:
+        """Where a file that travels as it is goes. `is_taken`: another content lies, or lay, under a path."""
+
+    def card(self, made: Contents, hub: Hub) -> bytes | None:
+        """README.md, None where it is a file of the part itself."""
+
+    def examples(self, offers: Mapping[str, Offer]) -> dict[str, Path]:
+        """By path, some sounds to hear on the card, brought in."""
+
+
+def is_small(size: int) -> bool:
+    """Whether a shard of so many bytes is better put together with others."""
+    return size < SHARD_BYTES / 4
+
+
+def read_member(row: Row, locate: Locate) -> bytes:
+    """The file's content. Raises BadInput where it is no longer the recorded one."""
+    path = locate(row.member.key)
+    data = path.read_bytes()
+    if files.sha256_bytes(data) != row.member.sha256:
+        raise changed(path)
+    return data
+
+
+def changed(path: Path) -> BadInput:
+    return BadInput(f"{path} changed while it was sent: let its writer finish, then run the same command again")
+
+
+def shard_groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows in their order, cut before a group would pass SHARD_BYTES; an entry stays together where it fits alone."""
+    group: list[Row] = []
+    size = 0
+    for unit in _units(rows):
+        weight = sum(row.member.size for row in unit)
+        if group and size + weight > SHARD_BYTES:
+            yield group
+            group, size = [], 0
+        group, size = [*group, *unit], size + weight
+    if group:
+        yield group
+
+
+def _units(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    by_entry: dict[str, list[Row]] = {}
+    for row in rows:
+        by_entry.setdefault(row.offer.entry.key, []).append(row)
+    for unit in by_entry.values():
+        if sum(row.member.size for row in unit) <= SHARD_BYTES:
+            yield unit
+        else:
+            yield from ([row] for row in unit)

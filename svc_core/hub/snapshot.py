@@ -1,0 +1,110 @@
+"""A repository at one commit: what its manifest says, and its files, each checked against it."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from svc_core import files
+from svc_core.errors import BadInput, Damaged
+from svc_core.hub import contents
+from svc_core.hub.client import Blob, Hub
+from svc_core.hub.contents import Contents, HubFile
+from svc_core.hub.errors import Absent
+from svc_core.hub.repos import Repo
+
+TRIES = 2
+"""What came wrong may have been harmed on its way: only a second look says that it lies wrong."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    hub: Hub
+    repo: Repo
+    commit: str
+    contents: Contents
+
+    @cached_property
+    def tree(self) -> dict[str, Blob]:
+        return self.hub.tree(self.repo, self.commit)
+
+    @cached_property
+    def records(self) -> dict[str, str]:
+        """By entry's key, its record. Raises Damaged where one is not what the manifest says."""
+        listed = self.contents.by_path.get(contents.RECORDS)
+        if listed is None:
+            return {}
+        with _passing() as folder:
+            data = self.fetch(listed, folder).read_bytes()
+        return contents.parse_records(data, self.contents.entries, self.repo)
+
+    def fetch(self, file: HubFile, folder: Path) -> Path:
+        """The file below `folder`, with the content that the manifest gives. Raises Damaged for another."""
+        for _ in range(TRIES):
+            path = self.hub.download(self.repo, file.path, self.commit, folder)
+            if path.stat().st_size == file.size and files.sha256_file(path) == file.sha256:
+                return path
+            path.unlink()
+        raise Damaged(
+            f"{file.path} of {self.repo.id} at {self.commit[:12]} is not what its manifest says: push it again, "
+            "or pull an older --revision"
+        )
+
+
+def snapshot(hub: Hub, repo: Repo, revision: str | None = None) -> Snapshot | None:
+    """The repository at the commit that the revision stands for now; None where it does not exist or holds nothing.
+
+    Raises BadInput where it holds something else than ours.
+    """
+    commit = hub.head(repo, revision)
+    if commit is None:
+        return None
+    here = Snapshot(hub, repo, commit, Contents(kind=repo.kind, name=repo.name))
+    if contents.FILE not in here.tree:
+        # A first push in several commits ends with its manifest: what lies in our folders before is nothing yet.
+        if strange := sorted(path for path in here.tree if not _may_be_ours(path)):
+            raise BadInput(
+                f"{repo.id} at {commit[:12]} has no {contents.FILE} and holds {strange[0]}: it is no repository of "
+                "svc-jobs, give another name or namespace"
+            )
+        return here
+    with _passing() as folder:
+        data = hub.download(repo, contents.FILE, commit, folder).read_bytes()
+    return Snapshot(hub, repo, commit, contents.parse(data, repo))
+
+
+def _may_be_ours(path: str) -> bool:
+    return path in (contents.CARD, contents.CONSENT, ".gitattributes") or path.partition("/")[0] in contents.FOLDERS
+
+
+def existing(hub: Hub, repo: Repo, revision: str | None) -> Snapshot:
+    """As `snapshot`. Raises Absent where there is nothing."""
+    found = snapshot(hub, repo, revision)
+    if found is None or not found.contents.entries:
+        raise Absent(f"{repo.id} does not exist, is empty, or this token may not see it: push it first")
+    return found
+
+
+@contextmanager
+def scratch(root: Path, name: str, *, keep: bool = False) -> Iterator[Path]:
+    """A folder of the workspace that nothing lists, gone at the end; with `keep` an error leaves it, to go on with."""
+    folder = root / f"{files.TEMP_PREFIX}hub-{name}"
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    except BaseException:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _passing() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="svc-jobs-hub-") as folder:
+        yield Path(folder)
