@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jobs import reads
 from jobs.session import Session
 from svc_core import consent, layout
 from svc_core import hub as hubs
@@ -92,6 +91,8 @@ class HubCache:
             self._pull(hubs.pull_sliced, speaker, made_from=wanted, settings=settings)
 
     def _pull_features(self) -> None:
+        # Late, as in all of this: a machine that only moves clips has no torch.
+        from jobs import reads
         from svc_core.features.extract import fingerprints
 
         config = self._session.config()
@@ -112,6 +113,7 @@ class HubCache:
 
     def _stale(self, speaker: str) -> dict[str, str]:
         """Clips of which some part is to be made: key of the wav -> sha256."""
+        from jobs import reads
         from svc_core.features.extract import ClipFeatures, fingerprints, stale_parts
 
         clips = [clip for clip in self._session.filelists().clips if clip.speaker == speaker]

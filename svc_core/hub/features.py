@@ -1,12 +1,13 @@
 """`features-<speaker>`: sidecars in tar files, with the records of the features stage and the pins of its models."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from svc_core import files, layout, manifest
+from svc_core.audio.prepare import RecordingRecord
 from svc_core.errors import Damaged
 from svc_core.hub import cards, contents, tars
 from svc_core.hub.client import Hub
@@ -88,6 +89,16 @@ class Features:
             found |= {key: self._pin(key) for key in self._pins()}
         return found
 
+    def outdated(self, keys: Collection[str]) -> set[str]:
+        """Of clips that a recording of the workspace gave with other settings, and gives no longer."""
+        manifests = self.place.keys(layout.slice_manifests_dir(self.repo.name))
+        self.place.bring(manifests)
+        records = [one for key in manifests if (one := RecordingRecord.read(self.place.root / key)) is not None]
+        cut = {_recording_of(layout.clip_name(one.source.key, one.source.sha256, 0)) for one in records}
+        clips = {clip.file.key for one in records for clip in one.clips}
+        others = {key for key in keys if not layout.is_model_pin(key)} - clips
+        return {key for key in others if _recording_of(layout.parse_wav_key(key).clip) in cut}
+
     def is_sharded(self, key: str) -> bool:
         return not layout.is_model_pin(key)
 
@@ -168,6 +179,11 @@ def offer(wav: str, value: dict[str, Any]) -> Offer:
     members = tuple(Member(key=one.key, sha256=one.sha256, size=one.size, path="") for one in _files(value))
     inputs = {"wav": value["wav"]["sha256"], **{name: part["fingerprint"] for name, part in value["parts"].items()}}
     return Offer(Entry(key=wav, members=members, inputs=inputs, record=contents.record_digest(line)), line)
+
+
+def _recording_of(clip: str) -> str:
+    """The part of a clip's name that all clips of its recording share."""
+    return clip.rpartition("-")[0]
 
 
 def _only(entry: Entry, record: str, parts: Mapping[str, str] | None) -> Entry | None:

@@ -1,7 +1,7 @@
 """`<namespace>/<voice>`: the release folder as it is, tagged with its step."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,9 @@ class Model:
         self.place.bring(keys)
         members = tuple(self._member(key) for key in keys)
         return {self.folder: Offer(Entry(key=self.folder, members=members))}
+
+    def outdated(self, keys: Collection[str]) -> set[str]:
+        return set()
 
     def is_sharded(self, key: str) -> bool:
         return False

@@ -1,6 +1,6 @@
 """What the kinds of repositories do each in its own way, and how files are divided into shards."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -56,6 +56,9 @@ class Packing(Protocol):
 
     def offers(self) -> dict[str, Offer]:
         """By key, what the workspace has and vouches for."""
+
+    def outdated(self, keys: Collection[str]) -> set[str]:
+        """Which entries of the repository the workspace knows to be of something that is no more."""
 
     def is_sharded(self, key: str) -> bool:
         """Whether a file goes into shards, or travels as it is."""

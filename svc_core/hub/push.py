@@ -70,14 +70,15 @@ def push(hub: Hub, packing: Packing) -> Pushed:
     raise Conflict(f"{repo.id} was changed by others {TRIES} times meanwhile: run the same command again")
 
 
-def kept_entries(seen: Snapshot, offers: Mapping[str, Offer], *, replaces: bool) -> dict[str, Entry]:
+def _kept(seen: Snapshot, offers: Mapping[str, Offer], packing: Packing) -> dict[str, Entry]:
     """Entries that stay as they are: not ours, or ours with the same content; and their files are really there."""
+    outdated = packing.outdated(seen.contents.by_key.keys() - offers.keys())
     tree = seen.tree
     whole = {one.path for one in seen.contents.files if one.path in tree and tree[one.path].size == one.size}
     kept = {}
     for key, entry in seen.contents.by_key.items():
         ours = offers.get(key)
-        stays = not replaces if ours is None else ours.entry.same(entry)
+        stays = not packing.replaces and key not in outdated if ours is None else ours.entry.same(entry)
         if stays and _paths(entry) <= whole:
             kept[key] = entry
     return kept
@@ -98,7 +99,7 @@ class _Push:
     sent_bytes: int = 0
 
     def run(self) -> Pushed:
-        kept = kept_entries(self.seen, self.offers, replaces=self.packing.replaces)
+        kept = _kept(self.seen, self.offers, self.packing)
         fresh = [offer for key, offer in self.offers.items() if key not in kept]
         if not fresh and kept.keys() == self.seen.contents.by_key.keys():
             return self._pushed(already=True)

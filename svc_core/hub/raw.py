@@ -1,6 +1,6 @@
 """`raw-<speaker>`: the recordings as they are, with their speaker's consent. The workspace's own are never replaced."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +59,9 @@ class Raw:
             member = Member(key=self._agreed, sha256=files.sha256_bytes(data), size=len(data), path="")
             found[self._agreed] = Offer(Entry(key=self._agreed, members=(member,)))
         return found
+
+    def outdated(self, keys: Collection[str]) -> set[str]:
+        return set()
 
     def is_sharded(self, key: str) -> bool:
         return False

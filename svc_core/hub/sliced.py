@@ -1,7 +1,7 @@
 """`sliced-<speaker>`: the clips in parquet, with the records of the slice stage."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +78,9 @@ class Sliced:
             if record.error is None and record.source.size >= 0 and all(self._is_whole(record)):
                 found[record.source.key] = offer(record)
         return found
+
+    def outdated(self, keys: Collection[str]) -> set[str]:
+        return set()
 
     def is_sharded(self, key: str) -> bool:
         return True

@@ -168,6 +168,18 @@ def test_a_recording_cut_anew_takes_the_place_of_its_old_clips(hub_server, hub, 
     assert wavs(empty) == wavs(made.root), "and so are the outdated clips"
 
 
+def test_sidecars_of_clips_that_are_no_more_leave_too(hub_server, hub, made, empty):
+    from jobs.cli import run
+
+    push_features(made.root, made.speaker, hub)
+    for stage in (["prepare", "--max-length-ms", "7000"], ["slice"], ["filelists"], ["features", "--device", "cpu"]):
+        assert run([stage[0], "-w", str(made.root), *stage[1:], "-q"]) == 0
+    push_features(made.root, made.speaker, hub)
+    pull_features(empty, made.speaker, hub)
+    sidecars = {key: data for key, data in content(made.root, "data/44k").items() if key.endswith((".pt", ".npy"))}
+    assert content(empty, "data/44k") == sidecars
+
+
 def test_what_others_have_in_an_outdated_shard_is_kept(hub_server, hub, made, tmp_path, empty):
     """One recording of a shard changes on a machine that does not have the others."""
     push_sliced(made.root, made.speaker, hub)

@@ -15,6 +15,7 @@ from workflows import Pod, Workflow, submit, wait_for
 
 from k8s.cluster import Cluster, Refused
 from k8s.up import BUCKET
+from svc_core.files import json_bytes
 
 CONTROLLER = "workflow-controller"
 STEPS, EVERY = 90, 10
@@ -53,7 +54,7 @@ def victim(chart, bucket):
         key = f"{prefix}/app/configs/44k/config_colab_carol.json"
         config = json.loads(bucket.read(key))
         config["train"] |= {"eval_interval": EVERY, "log_interval": 1, "batch_size": 2}
-        bucket.write(key, json.dumps(config, indent=2).encode())
+        bucket.write(key, json_bytes(config))
         return submit(chart, "svc-speaker", **given, steps=STEPS, **TOY)
 
     return start
@@ -98,6 +99,7 @@ def test_the_gpu_node_is_lost_while_it_trains(victim, chart, bucket, pools, undi
     lost = run.running_pod("train")
     reach(bucket, "voices/lost", 2 * EVERY)
     pools.lose()
+    wait_for("the lost pod is collected", lambda: lost not in run.pods("train"), 180)
     pools.bring_back()
     run.running_pod("train", after=lost)
     run.succeed(900)

@@ -107,20 +107,24 @@ class Workflow:
         given = self.nodes(stage)[-1].get("outputs", {}).get("parameters", [])
         return {one["name"]: one.get("value", "") for one in given}
 
+    def pods(self, stage: str) -> "dict[Pod, bool]":
+        """The stage's pods that are there, and whether the main container of each runs and was not told to stop."""
+        selector = f"workflows.argoproj.io/workflow={self.name},svc-jobs/stage={stage}"
+        found = {}
+        for item in self.cluster.items("pods", "-l", selector):
+            states = item.get("status", {}).get("containerStatuses", [])
+            runs = any(one["name"] == "main" and "running" in one["state"] for one in states)
+            pod = Pod(item["metadata"]["name"], item["metadata"]["uid"])
+            found[pod] = runs and "deletionTimestamp" not in item["metadata"]
+        return found
+
     def running_pod(self, stage: str, after: "Pod | None" = None, limit_s: float = 300) -> "Pod":
         """A pod of the stage whose main container runs; not `after`, where one is given."""
 
         def look() -> Pod | None:
             if self.phase in ENDED:
                 raise AssertionError(f"{self.name} ended before {stage} ran: {self.messages()}")
-            selector = f"workflows.argoproj.io/workflow={self.name},svc-jobs/stage={stage}"
-            for item in self.cluster.items("pods", "-l", selector):
-                pod = Pod(item["metadata"]["name"], item["metadata"]["uid"])
-                states = item.get("status", {}).get("containerStatuses", [])
-                runs = any(one["name"] == "main" and "running" in one["state"] for one in states)
-                if runs and "deletionTimestamp" not in item["metadata"] and pod != after:
-                    return pod
-            return None
+            return next((pod for pod, runs in self.pods(stage).items() if runs and pod != after), None)
 
         return wait_for(f"a running pod of {stage}", look, limit_s, 0.5)
 
