@@ -67,7 +67,7 @@ def test_every_command_parses_with_the_real_command_line(rendered, name):
 
 
 def environment(pod: dict) -> dict[str, str]:
-    return {item["name"]: item["value"] for item in pod["container"]["env"]}
+    return {item["name"]: item["value"] for item in pod["container"]["env"] if "value" in item}
 
 
 def sample(tag: re.Match) -> str:
@@ -152,6 +152,7 @@ def test_secrets_are_named_and_never_held(rendered):
         (["--set", "workspaces=s3://bucket", "--set", "defaults.device=tpu"], "device"),
         (["--set", "workspaces=s3://bucket", "--set", "images.digests.train=abc"], "train"),
         (["--set", "workspaces=s3://bucket", "--set-string", "pools.gpu.gpus=many"], "gpus"),
+        (["--set", "workspaces=s3://bucket", "--set", "hub.namespace=team"], "HF_TOKEN"),
     ],
 )
 def test_a_mistake_in_the_values_is_refused(helm, change, sentence):
@@ -203,6 +204,9 @@ def test_a_mistake_in_the_values_is_refused(helm, change, sentence):
         ("lifecycle.ttlSeconds=99", "'secondsAfterCompletion': 99"),
         ("lifecycle.pendingTimeoutSeconds=600", "pendingTimeout"),
         ("networkPolicy.enabled=true", "NetworkPolicy"),
+        ("hub.namespace=team,hub.existingSecret=hub-token", "SVC_HUB"),
+        ("hub.namespace=team,hub.existingSecret=hub-token", "hub-token"),
+        ("hub.namespace=team,hub.existingSecret=hub-token,hub.endpoint=https://hub.example", "HF_ENDPOINT"),
     ],
 )  # fmt: skip
 def test_a_value_shows_where_it_is_set_and_nowhere_else(helm, value, place):

@@ -6,6 +6,9 @@
 {{- if eq .Values.images.tag "latest" -}}
 {{- fail "images.tag is latest: name a version, since two attempts of one stage could run two programs" -}}
 {{- end -}}
+{{- if and .Values.hub.namespace (not .Values.hub.existingSecret) -}}
+{{- fail "hub.namespace is set and hub.existingSecret is not: name the Secret with the key HF_TOKEN" -}}
+{{- end -}}
 {{- range .Values.retryCodes -}}
 {{- if has (toString (int64 .)) (list "2" "66" "70" "78") -}}
 {{- fail (printf "retryCodes has %d: no other attempt cures a stage that ends with 2, 66, 70 or 78" (int64 .)) -}}

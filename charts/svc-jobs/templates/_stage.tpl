@@ -146,6 +146,13 @@ Everything that a templateRef would take from its caller stands here, at the tem
       {{- if $values.modelCacheClaim }}
       - {name: SVC_MODELS, value: /models}
       {{- end }}
+      {{- if and (eq $name "publish") $values.hub.namespace }}
+      - {name: SVC_HUB, value: {{ $values.hub.namespace | quote }}}
+      - {name: HF_TOKEN, valueFrom: {secretKeyRef: {name: {{ $values.hub.existingSecret }}, key: HF_TOKEN}}}
+      {{- with $values.hub.endpoint }}
+      - {name: HF_ENDPOINT, value: {{ . | quote }}}
+      {{- end }}
+      {{- end }}
       - {name: OMP_NUM_THREADS, value: {{ $stage.cpu | quote }}}
     {{- with $values.bucket.existingSecret }}
     envFrom:
