@@ -21,8 +21,9 @@ import torch
 
 from svc_core import config as configs
 from svc_core.batches import Batch
-from svc_core.config import HOP_SAMPLES, PRESETS, Config
+from svc_core.config import HOP_SAMPLES, Config
 from svc_core.device import resolve_device
+from svc_core.settings import PRESETS
 from svc_core.training.state import build_state
 from svc_core.training.step import training_step
 

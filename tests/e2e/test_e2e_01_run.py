@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 
+import controller
 import pytest
 from bucket import flac
 from compare import keys_here, keys_there, made_here, made_there
@@ -69,6 +70,14 @@ def test_logs_are_lines_of_json_with_one_answer(trained, chart):
     (answer,) = [line for line in lines if "status" in line]
     assert (answer["status"], answer["exit_code"]) == ("done", 0)
     assert all("event" in line for line in lines if line != answer)
+
+
+def test_the_controller_counts_for_prometheus(trained, chart):
+    said = controller.metrics(chart)
+    for stage in STAGES:
+        assert f'svc_jobs_stage_seconds_count{{stage="{stage}",status="Succeeded"}}' in said
+    assert 'svc_jobs_gpu_hours_total{stage="train"}' in said
+    assert "alice" not in said, "a label for each speaker would be one series for each"
 
 
 def test_a_second_submit_touches_no_data(trained, chart, bucket, durations):

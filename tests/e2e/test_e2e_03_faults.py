@@ -7,6 +7,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import controller
 import pytest
 from bucket import Bucket, flac
 from compare import made_here, made_there
@@ -17,7 +18,6 @@ from k8s.cluster import Cluster, Refused
 from k8s.up import BUCKET
 from svc_core.files import json_bytes
 
-CONTROLLER = "workflow-controller"
 STEPS, EVERY = 90, 10
 SEED = 20261122
 SIGNAL = Path(__file__).with_name("send_signal.py").read_text(encoding="utf-8")
@@ -79,7 +79,7 @@ def test_pods_and_processes_are_killed_at_every_stage(victim, chart, bucket, und
 def test_controller_and_store_restart_and_a_volume_runs_full(victim, chart, bucket, store_namespace, undisturbed):
     run = victim("restarted")
     run.running_pod("features")
-    restart_controller(chart)
+    controller.restart(chart)
     filled = run.running_pod("train")
     reach(bucket, "voices/restarted", EVERY)
     store_namespace.run("delete", "pod", "-l", "app=minio", "--wait=false")
@@ -123,11 +123,3 @@ def reach(bucket: Bucket, prefix: str, step: int) -> None:
         return any(int(match[1]) >= step for match in found if match)
 
     wait_for(f"a checkpoint of step {step}", reached, 300, 0.5)
-
-
-def restart_controller(chart: Cluster) -> None:
-    """Deletes the controller's pods, wherever Argo lives."""
-    deployments = json.loads(chart.run("get", "deployments", "-A", "-o", "json"))["items"]
-    (place,) = [one["metadata"]["namespace"] for one in deployments if one["metadata"]["name"] == CONTROLLER]
-    chart.run("delete", "pod", "-n", place, "-l", f"app={CONTROLLER}", "--wait=true", limit_s=120)
-    chart.run("rollout", "status", f"deployment/{CONTROLLER}", "-n", place, "--timeout=120s", limit_s=130)
