@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+import numpy as np
 import soundfile
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -86,7 +87,8 @@ class Bucket:
             client.put_object(Bucket=BUCKET, Key=key, Body=flac(number, seconds))
 
 
-def flac(number: int, seconds: float) -> bytes:
+def flac(number: int, seconds: float, times: int = 1) -> bytes:
+    """A recording of made speech; `times` over where it shall be long."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, speak(number, seconds), RATE_HZ, format="FLAC")
+    soundfile.write(buffer, np.tile(speak(number, seconds), times), RATE_HZ, format="FLAC")
     return buffer.getvalue()

@@ -60,10 +60,29 @@ def victim(chart, bucket):
     return start
 
 
-def test_pods_and_processes_are_killed_at_every_stage(victim, chart, bucket, undisturbed):
+def test_a_slice_pod_is_deleted_at_work(chart, bucket, tmp_path, run_here):
+    long = flac(7, 60.0, times=40)
+    place = tmp_path / "raw" / "dave"
+    place.mkdir(parents=True)
+    (place / "long.flac").write_bytes(long)
+    run_here("prepare", "-w", tmp_path, "--preset", "toy", "--encoder", "mel-bands", "--f0", "dio")
+    run_here("slice", "-w", tmp_path)
+
+    bucket.write("voices/dave/raw/dave/long.flac", long)
+    submit(chart, "svc-prepare", speaker="dave", **{key: TOY[key] for key in ("preset", "encoder", "f0")}).succeed()
+    run = submit(chart, "svc-slice", speaker="dave")
+    pod = run.running_pod("slice")
+    wait_for("it slices", lambda: '"progress"' in run.logs("slice"), 60, 0.2)
+    delete(chart, pod)
+    run.succeed()
+    assert len(run.nodes("slice")) > 1, "it was tried again"
+    wavs = {key: value for key, value in made_here(tmp_path, "dave").items() if key.endswith(".wav")}
+    assert {key: value for key, value in made_there(bucket, "voices/dave", "dave").items() if key in wavs} == wavs
+
+
+def test_pods_and_processes_are_killed(victim, chart, bucket, undisturbed):
     chance = random.Random(SEED)
     run = victim("killed")
-    delete(chart, run.running_pod("slice"))
     delete(chart, run.running_pod("features"))
     deleted = run.running_pod("train")
     reach(bucket, "voices/killed", chance.randrange(EVERY, 2 * EVERY))
