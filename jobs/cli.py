@@ -82,7 +82,7 @@ def run(arguments: list[str]) -> int:
         typer.main.get_command(app).main(arguments, prog_name="svc-jobs")
     except SystemExit as ended:  # how typer reports a flag that does not parse, and success
         code = ended.code if isinstance(ended.code, int) else 0
-        argo.write_failure("the command line does not parse: the log says where" if code else "")
+        argo.write_failure("the command line does not parse: the log says where" if code == 2 else "")
         return code
     except Exception as error:
         from jobs.failures import report_failure

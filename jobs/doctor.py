@@ -4,13 +4,14 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Literal
 
 from jobs.console import Console
+from jobs.failures import Answered
 from jobs.session import find_config
 from jobs.workspace import FolderWorkspace
 from svc_core import files
@@ -21,6 +22,8 @@ FREE_BYTES = 5 * 2**30
 SHM_BYTES = 1 * 2**30
 SLICE_PACKAGES = ("av", "numpy", "soundfile", "soxr")
 TRAIN_PACKAGES = ("huggingface_hub", "onnxruntime", "pyworld", "safetensors", "swift_f0", "tensorboard", "transformers")
+_SUBJECT_CHARS = 26
+_COLOURS = {"ok": "green", "note": "yellow", "fail": "bold red"}
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,42 @@ class Finding:
 
 
 def examine(workspace: str | None, console: Console) -> None:
-    """Prints every finding. Raises ConfigError where one of them is a failure.
+    """Prints every finding. Raises Answered (78) where one of them is a failure.
 
     Args:
         workspace: a folder, or `s3://bucket/prefix`, which gets a few small probe objects that are removed again.
     """
-    findings = list(_findings(workspace))
-    console.table(["", "", ""], [[finding.level, finding.subject, finding.text] for finding in findings])
-    failures = [finding for finding in findings if finding.level == "fail"]
+    conclude(_findings(workspace), console)
+
+
+def conclude(findings: Iterable[Finding], console: Console) -> None:
+    """Prints each finding as it comes, and answers with all of them. Raises Answered (78) where one is a failure."""
+    found = []
+    for finding in findings:
+        _show(finding, console)
+        found.append(finding)
+    facts = {"findings": [asdict(finding) for finding in found]}
+    failures = [f"{finding.subject}: {finding.text}" for finding in found if finding.level == "fail"]
     if failures:
-        raise ConfigError("; ".join(f"{finding.subject}: {finding.text}" for finding in failures))
-    console.result({"status": "done", "exit_code": 0, "findings": [asdict(finding) for finding in findings]})
+        raise Answered("; ".join(failures), ConfigError.exit_code, facts)
+    console.result({"status": "done", "exit_code": 0, **facts})
+
+
+def _show(finding: Finding, console: Console) -> None:
+    if console.json_mode or console.quiet:
+        return
+    if not sys.stdout.isatty():
+        console.say(f"{finding.level:<4}  {finding.subject:<{_SUBJECT_CHARS}}  {finding.text}")
+        return
+    from rich.console import Console as Rich
+    from rich.table import Table
+    from rich.text import Text
+
+    row = Table.grid(padding=(0, 2))
+    row.add_column(width=4, style=_COLOURS[finding.level])
+    row.add_column(width=_SUBJECT_CHARS)
+    row.add_row(finding.level, Text(finding.subject), Text(finding.text))
+    Rich().print(row)
 
 
 def _findings(workspace: str | None) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from jobs.cluster.outcome import outcome, workspace_of
 from jobs.cluster.snapshot import Snapshot, cost, look
 from jobs.cluster.workflow import ENDED, Workflow
 from jobs.console import Console
+from jobs.failures import Answered
 from jobs.stop import Stop
 from svc_core.errors import ConfigError, Preempted
 
@@ -111,7 +112,7 @@ def logs(
             if text is not None:
                 print(f"{line.source} | {text}" if prefixed else text, flush=True)  # noqa: T201
     if stop.requested():
-        raise Preempted(f"stopped reading the logs, {found.name} goes on")
+        raise Preempted(f"{found.name} goes on without you")
 
 
 def cancel(
@@ -136,10 +137,11 @@ def cancel(
 
 def doctor(namespace: str | None, context: str | None, console: Console) -> None:
     """What `svc-jobs doctor --cluster` does."""
-    from jobs.cluster.doctor import examine
+    from jobs.cluster.doctor import findings
+    from jobs.doctor import conclude
 
     Stop().install()
-    examine(connect(namespace, context), console)
+    conclude(findings(connect(namespace, context)), console)
 
 
 def _begin(json_: bool, quiet: bool) -> tuple[Stop, Console]:
@@ -161,32 +163,31 @@ def _watch_to_the_end(cluster: Cluster, name: str, console: Console, stop: Stop)
 
     last = watch(cluster, name, console, stop)
     ended = outcome(last.workflow)
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() and not console.json_mode:
         console.say(table.costline(last))
-    kind = "done" if ended.exit_code == 0 else "error"
-    console.result({"status": kind, "exit_code": ended.exit_code, **asdict(ended), **_facts(last)})
-    if ended.exit_code == 0:
+    facts = asdict(ended) | _facts(last)
+    if ended.exit_code:
+        raise Answered(ended.sentence, ended.exit_code, facts)
+    if ended.sentence:
         console.say(ended.sentence)
-    else:
-        print(f"error: {ended.sentence}", file=sys.stderr, flush=True)  # noqa: T201
-        raise typer.Exit(ended.exit_code)
+    console.result({"status": "done", **facts})
 
 
 def _list(cluster: Cluster, console: Console) -> None:
     from jobs.cluster.find import listed
 
-    rows, found = [], listed(cluster)
-    for item in found:
+    now_s, rows, facts = time.time(), [], []
+    for item in listed(cluster):
         at_work = "" if item.phase in ENDED else _at_work(cluster, item.name)
-        age = table.duration(time.time() - item.created_s)
-        rows.append([item.name, item.speaker, item.template, item.phase or "Pending", age, at_work])
-    names = ["workflow", "speaker", "template", "state", "age", "at work"]
+        known = {"workflow": item.name, "speaker": item.speaker, "template": item.template}
+        known["phase"], age_s = item.phase or "Pending", now_s - item.created_s
+        rows.append([*(text or "-" for text in known.values()), table.duration(age_s), at_work])
+        facts.append({**known, "age_s": round(age_s), "at_work": at_work})
     if rows:
-        console.table(names, rows)
+        console.table(["workflow", "speaker", "template", "state", "age", "at work"], rows)
     else:
         console.say(f"namespace {cluster.namespace} has no workflow of svc-jobs: svc-jobs submit SPEAKER makes one")
-    listing = [dict(zip(names, row, strict=True)) for row in rows]
-    console.result({"status": "done", "exit_code": 0, "namespace": cluster.namespace, "workflows": listing})
+    console.result({"status": "done", "exit_code": 0, "namespace": cluster.namespace, "workflows": facts})
 
 
 def _at_work(cluster: Cluster, name: str) -> str:
@@ -205,7 +206,7 @@ def _at_work(cluster: Cluster, name: str) -> str:
 def _show(cluster: Cluster, name: str, console: Console) -> None:
     snapshot = look(cluster, name)
     console.say(table.headline(snapshot))
-    console.table(table.columns(snapshot), table.cells(snapshot))
+    console.table(*table.grid(snapshot))
     console.say(table.costline(snapshot))
     for text in snapshot.notes:
         console.warn(text)

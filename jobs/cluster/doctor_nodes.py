@@ -7,12 +7,16 @@ from typing import Any
 from jobs.cluster.answers import Forbidden
 from jobs.cluster.client import Cluster
 from jobs.cluster.installed import Installed
-from jobs.cluster.pods import NOT_STARTING, is_gpu, quantity, read_pod
+from jobs.cluster.pods import NO_CONFIG, NOT_STARTING, Pod, is_gpu, quantity, read_pod
+from jobs.cluster.snapshot import how_to_free, taken
 from jobs.cluster.target import Target
+from jobs.cluster.workflow import read_workflow
 from jobs.doctor import Finding
 
 _AUTOSCALED = ("karpenter.sh/", "cloud.google.com/gke-nodepool", "eks.amazonaws.com/nodegroup", "kubernetes.azure.com/")
 _SHM = "/dev/shm"  # noqa: S108
+_MOST_SHOWN = 5
+_OF_STATE = tuple(f"node.kubernetes.io/{state}" for state in ("unschedulable", "not-ready", "unreachable"))
 
 
 def pools(cluster: Cluster, installed: Installed) -> Iterator[Finding]:
@@ -29,31 +33,49 @@ def pools(cluster: Cluster, installed: Installed) -> Iterator[Finding]:
     yield from _images(nodes, installed)
 
 
-def lost(cluster: Cluster, installed: Installed) -> Iterator[Finding]:
-    """Pods that hold their workflow up because their node is gone, and pods that cannot start."""
-    pods = cluster.items(Target("pods", cluster.namespace))
+def held_up(cluster: Cluster, installed: Installed) -> Iterator[Finding]:
+    """Pods that their workflow waits for in vain: on a lost node, rejected by one, or without image or settings."""
+    values = cluster.items(Target("pods", cluster.namespace))
+    pods = [read_pod(value) for value in values]
+    found = [*_lost(cluster, values), *_rejected(cluster, pods), *_not_starting(pods)]
+    yield from found
+    if not found:
+        yield Finding("pods", "ok", f"{len(pods)} in namespace {cluster.namespace}, none holds its workflow up")
+
+
+def _lost(cluster: Cluster, values: list[dict[str, Any]]) -> Iterator[Finding]:
     try:
         away = {node["metadata"]["name"] for node in cluster.items(Target("nodes")) if not _is_ready(node)}
     except Forbidden:
-        away = set()
+        return
     held: dict[str, list[str]] = {}
-    for pod in pods:
-        node = pod["spec"].get("nodeName", "")
-        if pod["metadata"].get("deletionTimestamp") and node in away:
-            held.setdefault(node, []).append(pod["metadata"]["name"])
+    for value in values:
+        node = value["spec"].get("nodeName", "")
+        if value["metadata"].get("deletionTimestamp") and node in away:
+            held.setdefault(node, []).append(value["metadata"]["name"])
     for node, names in held.items():
         text = (
             f"{', '.join(names)} stay Terminating on {node}, which is lost, and their workflow "
             f"waits: if the machine is gone, kubectl delete node {node}"
         )
         yield Finding("lost node", "fail", text)
-    stuck = [pod for pod in map(read_pod, pods) if pod.waits_for.startswith(NOT_STARTING)]
-    for waiting in stuck[:5]:
-        yield Finding(
-            "waiting pod", "fail", f"{waiting.name}: {waiting.waits_for}; check images.repository, tag and pullSecrets"
-        )
-    if not held and not stuck:
-        yield Finding("pods", "ok", f"{len(pods)} in namespace {cluster.namespace}, none lost, none without its image")
+
+
+def _rejected(cluster: Cluster, pods: list[Pod]) -> Iterator[Finding]:
+    for name in sorted({pod.workflow for pod in pods if pod.rejected and pod.workflow}):
+        value = cluster.find(Target("workflows", cluster.namespace, name))
+        mine = [pod for pod in pods if pod.workflow == name]
+        for pod in taken(read_workflow(value), mine).rejected() if value else ():
+            yield Finding("rejected pod", "fail", how_to_free(cluster.namespace, pod))
+
+
+def _not_starting(pods: list[Pod]) -> Iterator[Finding]:
+    stuck = [pod for pod in pods if pod.waits_for.startswith(NOT_STARTING)]
+    for pod in stuck[:_MOST_SHOWN]:
+        cure = "check images.repository, tag and pullSecrets"
+        if pod.waits_for.startswith(NO_CONFIG):
+            cure = "create what it names, or correct the values"
+        yield Finding("waiting pod", "fail", f"{pod.name}: {pod.waits_for}; {cure}")
 
 
 def shared_memory(cluster: Cluster, installed: Installed) -> Iterator[Finding]:
@@ -95,27 +117,34 @@ def _alike(installed: Installed) -> dict[str, list[str]]:
 
 def _pool(nodes: list[dict[str, Any]], installed: Installed, stages: list[str]) -> Finding:
     stage = installed.stages[stages[0]]
-    subject, gpus = f"nodes for {', '.join(stages)}", _gpus(stage)
+    subject = f"nodes for {', '.join(stages)}"
     taken = [node for node in nodes if _takes(node, stage)]
-    selector = " ".join(f"{key}={value}" for key, value in (stage.get("nodeSelector") or {}).items())
-    wants = " with " + ", ".join(f"{count:g} {name}" for name, count in gpus.items()) if gpus else ""
     if taken:
-        names = ", ".join(node["metadata"]["name"] for node in taken[:5])
-        return Finding(subject, "ok", f"{len(taken)} ready{wants}: {names}")
-    offering = [node for node in nodes if all(_offers(node, name, count) for name, count in gpus.items())]
-    if gpus and not offering:
-        text = (
-            f"no node offers {', '.join(gpus)}: install the device plugin, or set pools.gpu.gpus to 0 and device to cpu"
-        )
-    else:
-        what = f"the labels {selector} and " if selector else ""
-        text = (
-            f"no ready node{wants} has {what}only taints that the pool tolerates: "
-            f"correct pools, label a node, or add one"
-        )
+        return Finding(subject, "ok", f"{len(taken)} ready{_wants(stage)}: {_names(taken)}")
+    text = _why_none(nodes, stage)
     if any(key.startswith(_AUTOSCALED) for node in nodes for key in node["metadata"].get("labels") or {}):
         return Finding(subject, "note", f"{text}; an autoscaler may add one when a pod asks")
     return Finding(subject, "fail", text)
+
+
+def _why_none(nodes: list[dict[str, Any]], stage: dict[str, Any]) -> str:
+    """The first thing that no node has, and what to do."""
+    if not nodes:
+        return "the cluster has no node: add one"
+    offering = [node for node in nodes if _offers_gpus(node, stage)]
+    if not offering:
+        cure = "install the device plugin, or set pools.gpu.gpus to 0 and device to cpu"
+        return f"no node offers {', '.join(_gpus(stage))}: {cure}"
+    labelled = [node for node in offering if _has_labels(node, stage)]
+    if not labelled:
+        labels = " ".join(f"{key}={value}" for key, value in (stage.get("nodeSelector") or {}).items())
+        return f"no node{_wants(stage)} has the labels {labels}: kubectl label node NAME {labels}, or correct pools"
+    open_to_it = [node for node in labelled if not _taints(node, stage)]
+    if not open_to_it:
+        taints = ", ".join(dict.fromkeys(taint for node in labelled for taint in _taints(node, stage)))
+        return f"{_names(labelled)} have taints that the pool does not tolerate ({taints}): correct pools"
+    cure = "kubectl uncordon it, see why it is not ready, or add one"
+    return f"no ready node{_wants(stage)}, only {_names(open_to_it)}: {cure}"
 
 
 def _images(nodes: list[dict[str, Any]], installed: Installed) -> Iterator[Finding]:
@@ -134,16 +163,25 @@ def _images(nodes: list[dict[str, Any]], installed: Installed) -> Iterator[Findi
 
 
 def _takes(node: dict[str, Any], stage: dict[str, Any]) -> bool:
+    ready = _is_ready(node) and not node["spec"].get("unschedulable")
+    return ready and _offers_gpus(node, stage) and _has_labels(node, stage) and not _taints(node, stage)
+
+
+def _has_labels(node: dict[str, Any], stage: dict[str, Any]) -> bool:
     labels = node["metadata"].get("labels") or {}
-    if not _is_ready(node) or node["spec"].get("unschedulable"):
-        return False
-    if any(labels.get(key) != value for key, value in (stage.get("nodeSelector") or {}).items()):
-        return False
-    taints = [taint for taint in node["spec"].get("taints") or [] if taint["effect"] != "PreferNoSchedule"]
+    return all(labels.get(key) == value for key, value in (stage.get("nodeSelector") or {}).items())
+
+
+def _taints(node: dict[str, Any], stage: dict[str, Any]) -> list[str]:
+    """Taints that keep the stage off the node, but for those that follow from its state."""
     tolerations = stage.get("tolerations") or []
-    if not all(any(_tolerates(item, taint) for item in tolerations) for taint in taints):
-        return False
-    return all(_offers(node, name, count) for name, count in _gpus(stage).items())
+    return [
+        f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
+        for taint in node["spec"].get("taints") or []
+        if taint["effect"] != "PreferNoSchedule"
+        and taint["key"] not in _OF_STATE
+        and not any(_tolerates(item, taint) for item in tolerations)
+    ]
 
 
 def _tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
@@ -154,12 +192,23 @@ def _tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
     return toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", "")
 
 
-def _offers(node: dict[str, Any], resource: str, count: float) -> bool:
-    return quantity((node["status"].get("allocatable") or {}).get(resource, "0")) >= count
+def _offers_gpus(node: dict[str, Any], stage: dict[str, Any]) -> bool:
+    allocatable = node["status"].get("allocatable") or {}
+    return all(quantity(allocatable.get(name, "0")) >= count for name, count in _gpus(stage).items())
+
+
+def _wants(stage: dict[str, Any]) -> str:
+    asked = ", ".join(f"{count:g} {name}" for name, count in _gpus(stage).items())
+    return f" with {asked}" if asked else ""
+
+
+def _names(nodes: list[dict[str, Any]]) -> str:
+    return ", ".join(node["metadata"]["name"] for node in nodes[:_MOST_SHOWN])
 
 
 def _gpus(stage: dict[str, Any]) -> dict[str, float]:
-    asked = (stage["container"].get("resources") or {}).get("requests") or {}
+    resources = stage["container"].get("resources") or {}
+    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return {name: quantity(count) for name, count in asked.items() if is_gpu(name)}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from jobs.cluster.answers import Forbidden
 from jobs.cluster.client import Cluster
 from jobs.cluster.installed import Installed
-from jobs.cluster.pods import read_pod
+from jobs.cluster.pods import NOT_STARTING, read_pod
 from jobs.cluster.target import Target
 from jobs.cluster.workflow import seconds
 from jobs.doctor import Finding
@@ -18,10 +18,11 @@ from svc_core.errors import ConfigError, SvcError
 
 LIMIT_S = 120.0
 """From the pod's creation to its end; pulling an image is part of it."""
-STUCK_S = 10.0
+STUCK_S = 20.0
 """For a container that cannot be started, in case that passes."""
 SKEW_S = 30.0
 _EVERY_S = 1.0
+_SUBJECT = "bucket from a pod"
 _OF_THE_IMAGE = ("huggingface_hub", "torch", "shared memory")
 """The slicing image has no need of these."""
 _SECURE = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -128,19 +129,23 @@ def _clock(before_s: float, after_s: float, server_s: float | None) -> Finding:
 
 
 def _wait(cluster: Cluster, name: str, limit_s: float) -> Iterator[Finding]:
-    target, until_s = Target("pods", cluster.namespace, name), time.monotonic() + limit_s
-    waits_for = ""
-    while time.monotonic() < until_s:
-        value = cluster.get(target)
-        if (value.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-            log = cluster.text(Target("pods", cluster.namespace, name, "log", {"container": "main", "tailLines": "50"}))
-            lost = Finding(
-                "bucket from a pod", "fail", f"the pod said nothing that can be read: {log[-200:] or 'no log'}"
-            )
-            yield from findings_of(log) or [lost]
+    begun_s, pod = time.monotonic(), None
+    while time.monotonic() < begun_s + limit_s:
+        pod = read_pod(cluster.get(Target("pods", cluster.namespace, name)))
+        if pod.phase in ("Succeeded", "Failed"):
+            yield from [Finding(_SUBJECT, "fail", pod.rejected)] if pod.rejected else _said(cluster, name)
             return
-        waits_for = read_pod(value).waits_for
+        if pod.waits_for.startswith(NOT_STARTING) and time.monotonic() > begun_s + STUCK_S:
+            break
         time.sleep(_EVERY_S)
-    why = waits_for or f"it still runs after {limit_s:.0f} s"
-    text = f"a pod with the stages' image did not end: {why}; cure that, or look at the bucket's endpoint"
-    yield Finding("bucket from a pod", "fail", text)
+    if pod and pod.waits_for:
+        text = f"a pod with the stages' image did not begin: {pod.waits_for}"
+    else:
+        text = f"a pod with the stages' image still runs after {limit_s:.0f} s: look at the bucket's endpoint"
+    yield Finding(_SUBJECT, "fail", text)
+
+
+def _said(cluster: Cluster, name: str) -> list[Finding]:
+    log = cluster.text(Target("pods", cluster.namespace, name, "log", {"container": "main", "tailLines": "50"}))
+    text = f"the pod said nothing that can be read: {log[-200:] or 'no log'}"
+    return findings_of(log) or [Finding(_SUBJECT, "fail", text)]

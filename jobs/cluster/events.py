@@ -1,8 +1,12 @@
 """The JSON lines that a stage writes to its log, read back."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
+
+_OF_ARGO = re.compile(r"^Error: exit status \d+$| level=INFO .* argo=true")
+"""Argo's wrapper around a stage, where it says nothing that the stage has not said."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +55,20 @@ def last_reading(log: str) -> Reading | None:
 
 
 def readable(line: str) -> str | None:
-    """A log line as a person would have it; None for what Argo's wrapper says of itself."""
+    """A log line as a person would have it; None for what Argo's wrapper says of itself, and for what was said."""
     event = parse(line)
     if event is None:
-        return None if " argo=true" in line and " level=INFO " in line else line
+        return None if _OF_ARGO.search(line) else line
     kind = event.get("event")
+    if kind is None and event.get("status") == "done":
+        return None  # the stage's event, just before, has the same sentence
     if kind == "progress" and (reading := last_reading(line)):
         return f"{reading.task}: {reading}"
     if kind == "warning":
         return f"warning: {event.get('text', '')}"
-    if kind == "note":
+    if kind in ("note", "traceback"):
         return str(event.get("text", ""))
-    if kind == "stage" or (kind is None and event.get("message")):
+    if kind == "stage":
         return f"{event.get('stage', '')}: {event.get('message', '')}"
     if error := event.get("error"):
         return f"{event.get('status')}: {error}"

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from jobs.cluster.answers import Forbidden
 from jobs.cluster.client import Cluster
 from jobs.cluster.outcome import sentence_of
-from jobs.cluster.pods import Pod, read_pod
+from jobs.cluster.pods import Pod
+from jobs.cluster.snapshot import pods_of
 from jobs.cluster.stages import Row, Shard, rows
 from jobs.cluster.target import Target
 from jobs.cluster.watch import pause
-from jobs.cluster.workflow import WORKFLOW_LABEL, Workflow, read_workflow
+from jobs.cluster.workflow import Workflow, read_workflow
 from jobs.stop import Stop
-from svc_core.errors import BadInput, ConfigError, Transient
+from svc_core.errors import BadInput, ConfigError, Preempted, SvcError, Transient
 
 EVERY_S = 2.0
 
@@ -60,6 +62,8 @@ class Tail:
     def _text(self, cluster: Cluster, query: dict[str, str]) -> str:
         try:
             return cluster.text(Target("pods", cluster.namespace, self.pod, "log", query))
+        except Forbidden:
+            raise
         except ConfigError:
             if cluster.find(Target("pods", cluster.namespace, self.pod)) is None:
                 return ""  # it went between the listing and now
@@ -77,24 +81,34 @@ class Reader:
 
     def new(self, workflow: Workflow) -> Iterator[Line]:
         """Lines since the last call, pod by pod, oldest pod first; of a pod that is gone, one line that says so."""
-        pods = {pod.node_id: pod for pod in _pods(self.cluster, workflow.name)}
+        pods = {pod.node_id: pod for pod in pods_of(self.cluster, workflow.name)}
         for row, shard, number in _attempts(workflow, self.wanted):
             node = shard.attempts[number]
             source, pod = _source(row, shard, number), pods.get(node.id)
-            if pod and pod.phase != "Pending":
-                yield from self._read(self._tails.setdefault(node.id, Tail(source, pod.name)))
-            elif pod is None and node.ended and node.id not in self._tails and node.id not in self._told:
-                self._told.add(node.id)
-                yield Line(source, _gone(shard, number))
+            if pod and pod.phase == "Pending":
+                if pod.waits_for:
+                    yield from self._once(source, f"{node.id} waits", f"no log yet: {pod.waits_for}")
+            elif pod:
+                yield from self._read(self._tails.setdefault(node.id, Tail(source, pod.name)), pod)
+            elif node.ended and node.id not in self._tails:
+                yield from self._once(source, node.id, _gone(shard, number))
 
-    def _read(self, tail: Tail) -> Iterator[Line]:
-        """One pod whose node does not answer must not keep the others' lines back."""
+    def _read(self, tail: Tail, pod: Pod) -> Iterator[Line]:
+        """One pod that has no log, or whose node does not answer, must not keep the others' lines back."""
+        if pod.rejected:
+            yield from self._once(tail.source, pod.name, f"its pod never began: {pod.rejected}")
+            return
         try:
             yield from tail.new(self.cluster)
-        except Transient as error:
-            if tail.pod not in self._told:
-                self._told.add(tail.pod)
-                yield Line(tail.source, f"its log cannot be read now: {error}")
+        except (Forbidden, Preempted):
+            raise
+        except SvcError as error:
+            yield from self._once(tail.source, pod.name, f"its log cannot be read now: {error}")
+
+    def _once(self, source: str, about: str, text: str) -> Iterator[Line]:
+        if about not in self._told:
+            self._told.add(about)
+            yield Line(source, text)
 
 
 def lines(cluster: Cluster, workflow: Workflow, wanted: Wanted, follow: Stop | None = None) -> Iterator[Line]:
@@ -145,13 +159,8 @@ def _attempts(workflow: Workflow, wanted: Wanted) -> list[tuple[Row, Shard, int]
     return sorted(found, key=lambda item: item[1].attempts[item[2]].started_s or float("inf"))
 
 
-def _pods(cluster: Cluster, name: str) -> list[Pod]:
-    query = {"labelSelector": f"{WORKFLOW_LABEL}={name}"}
-    return [read_pod(value) for value in cluster.items(Target("pods", cluster.namespace, query=query))]
-
-
 def _source(row: Row, shard: Shard, number: int) -> str:
-    index = f"/{shard.index}" if shard.index and len(row.shards) > 1 else ""
+    index = f"/{shard.index}" if shard.index and row.total > 1 else ""
     attempt = f" attempt {number + 1}" if len(shard.attempts) > 1 else ""
     return f"{row.stage}{index}{attempt}"
 

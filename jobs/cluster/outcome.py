@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from jobs.cluster.stages import Row, Shard, rows
+from jobs.cluster.stages import NEVER_AGAIN, Row, Shard, rows
 from jobs.cluster.workflow import Node, Workflow
 
-OURS = (2, 66, 70, 75, 78)
 _STOPPED, _BUG, _AGAIN, _CONFIG = 75, 70, 75, 78
+OURS = (*NEVER_AGAIN, _AGAIN)
 _REFUSED = ("forbidden", "invalid", "exceeded quota")
 
 
@@ -53,7 +53,7 @@ def sentence_of(shard: Shard) -> str:
 
 
 def _place(row: Row, shard: Shard, *, many: bool) -> str:
-    speaker, index = f"{row.group}, " if many else "", f" {shard.index}" if len(row.shards) > 1 else ""
+    speaker, index = f"{row.group}, " if many else "", f" {shard.index}" if row.total > 1 else ""
     return f"{speaker}{row.stage}{index}"
 
 

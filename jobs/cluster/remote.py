@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from svc_core import layout
-from svc_core.errors import SvcError
+from svc_core.errors import Preempted, SvcError
 
 BUDGET_S = 10.0
 """All that is spent on one request, retries included: the bucket is an extra here."""
@@ -35,7 +35,7 @@ class Remote:
 
 
 def look_into(workspace: str, voice: str) -> Remote:
-    """Never raises: a bucket that cannot be read from here is a remark."""
+    """A bucket that cannot be read from here is a remark, not an error."""
     from svc_core.storage.s3 import S3Store
 
     try:
@@ -45,8 +45,10 @@ def look_into(workspace: str, voice: str) -> Remote:
         latest = json.loads(b"".join(store.read(layout.latest_key(voice)).pieces))
         step = max((entry["step"] for entry in latest["checkpoints"]), default=None)
         return Remote(workspace, step, _last_line(store, layout.metrics_key(voice)))
+    except Preempted:
+        raise
     except (SvcError, ValueError, KeyError, TypeError) as error:
-        return Remote(workspace, problem=str(error) or type(error).__name__)
+        return Remote(workspace, problem=str(error).removeprefix(f"{workspace}: ") or type(error).__name__)
 
 
 def _last_line(store: Any, key: str) -> dict[str, Any] | None:

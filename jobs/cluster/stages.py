@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from jobs.cluster.workflow import Node, Workflow
 
 NOT_REACHED = "not reached"
+NEVER_AGAIN = (2, 66, 70, 78)
+"""Exit codes of ours that no new attempt cures, so that the chart asks Argo for none."""
 _WORDS = {
     "Pending": "pending",
     "Running": "running",
@@ -34,10 +36,13 @@ class Shard:
     @property
     def state(self) -> str:
         """pending, running, done, failed or skipped."""
-        if self.node.phase == "Running" and not self.node.ended:
-            # A Retry node runs also while its pod waits for a node, or for its next attempt.
-            return "running" if self.newest.phase == "Running" else "pending"
-        return _WORDS.get(self.node.phase, "pending")
+        if self.node.phase != "Running":
+            return _WORDS.get(self.node.phase, "pending")
+        # A Retry node runs also while its pod waits for a node or its next attempt, and until Argo has seen its end.
+        newest = self.newest
+        if newest.phase in ("Running", "Succeeded"):
+            return _WORDS[newest.phase]
+        return "failed" if newest.ended and newest.exit_code in NEVER_AGAIN else "pending"
 
     @property
     def retries(self) -> int:
@@ -57,10 +62,18 @@ class Row:
     @property
     def state(self) -> str:
         states = [shard.state for shard in self.shards]
+        if states and set(states) == {"done"} and len(states) < self.total:
+            return "pending"
         for state in ("running", "pending", "failed", "done", "skipped"):
             if state in states:
                 return state
         return "pending" if self.waiting else NOT_REACHED
+
+    @property
+    def total(self) -> int:
+        """Shards in all: Argo makes the node of one only when there is room for its pod."""
+        asked = [shard.node.inputs.get("shards", "") for shard in self.shards if shard.index]
+        return max([len(self.shards), *(int(text) for text in asked if text.isdecimal())])
 
     @property
     def retries(self) -> int:

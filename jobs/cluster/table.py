@@ -7,6 +7,7 @@ from jobs.cluster.snapshot import Snapshot, cost
 from jobs.cluster.stages import NOT_REACHED, Row
 
 COLUMNS = ("stage", "state", "shards", "done", "speed", "left", "time", "tries", "")
+_KEPT = ("stage", "state")
 _NOTE_CHARS = 160
 
 
@@ -18,6 +19,13 @@ def headline(snapshot: Snapshot) -> str:
     said = f": {workflow.message}" if workflow.message else ""
     asked = f", told to {workflow.shutdown.lower()}" if workflow.shutdown and not workflow.ended else ""
     return f"{workflow.name} ({workflow.speaker or workflow.template}) {state}{said}{asked}, {age}"
+
+
+def grid(snapshot: Snapshot) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns and a row of texts per stage, without columns that are empty throughout."""
+    names, rows = columns(snapshot), cells(snapshot)
+    used = [at for at, name in enumerate(names) if name in _KEPT or any(row[at] for row in rows)]
+    return [names[at] for at in used], [[row[at] for at in used] for row in rows]
 
 
 def columns(snapshot: Snapshot) -> list[str]:
@@ -36,7 +44,7 @@ def costline(snapshot: Snapshot) -> str:
     parts = [f"{spent.cpu_h:.3g} CPU hours"]
     if spent.gpu_h:
         parts.append(f"{spent.gpu_h:.3g} GPU hours")
-    parts.append(f"{spent.attempts} pods")
+    parts.append(f"{spent.attempts} pod{'' if spent.attempts == 1 else 's'}")
     if spent.retried:
         parts.append(f"{spent.retried} of them tried again")
     return ", ".join(parts)
@@ -51,6 +59,7 @@ def facts(snapshot: Snapshot, row: Row) -> dict[str, Any]:
         "stage": row.stage,
         "state": row.state,
         "shards": {state: row.count(state) for state in ("done", "running", "pending", "failed") if row.count(state)},
+        "total": row.total,
         "progress": None if share is None else round(share, 4),
         "rate": round(sum(reading.rate for reading in readings), 3) if readings else None,
         "unit": readings[0].unit if readings else None,
@@ -122,9 +131,9 @@ def _worth(snapshot: Snapshot) -> list[Row]:
 
 
 def _shards(row: Row) -> str:
-    if len(row.shards) < 2:
+    if row.total < 2:
         return ""
-    parts = [f"{row.count('done')}/{len(row.shards)}"]
+    parts = [f"{row.count('done')}/{row.total}"]
     parts += [f"{row.count(state)} {state}" for state in ("running", "pending", "failed") if row.count(state)]
     again = sum(shard.retries > 0 for shard in row.shards)
     return ", ".join(parts + ([f"{again} retried"] if again else []))

@@ -39,7 +39,7 @@ def watch(cluster: Cluster, name: str, console: Console, stop: Stop) -> Snapshot
                 pause(EVERY_S, stop)
             if stop.requested():
                 raise Preempted(
-                    f"stopped watching, {name} goes on: look again with {again}, end it with "
+                    f"{name} goes on without you: look again with {again}, end it with "
                     f"`svc-jobs cancel {name} -n {cluster.namespace}`"
                 )
 
@@ -87,10 +87,10 @@ def picture(snapshot: Snapshot) -> Any:
     from rich.text import Text
 
     colours = {"done": "green", "running": "cyan", "failed": "red", "pending": "yellow"}
-    names = table.columns(snapshot)
+    names, rows = table.grid(snapshot)
     grid = Table(*names, box=box.SIMPLE_HEAD, pad_edge=False)
     at = names.index("state")
-    for row in table.cells(snapshot):
+    for row in rows:
         styles = [colours.get(text, "dim") if place == at else "" for place, text in enumerate(row)]
         grid.add_row(*(Text(text, style) for text, style in zip(row, styles, strict=True)))
     parts: list[Any] = [Text(table.headline(snapshot), "bold"), grid, Text(table.costline(snapshot), "dim")]

@@ -129,9 +129,15 @@ def test_submit_watches_until_the_end_and_ends_as_the_workflow_did(server, svc_j
     answer = json.loads(ran.out)
     assert (ran.code, answer["exit_code"], answer["status"]) == (66, 66, "error")
     assert "raw/nobody does not exist" in answer["sentence"]
-    events = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
+    assert "raw/nobody does not exist" in answer["error"]
+    assert answer["stages"][0]["stage"] == "prepare"
+    events = [json.loads(line) for line in ran.err.splitlines()]
     assert "Mutex" in next(event for event in events if event["event"] == "workflow")["message"]
-    assert ran.err.splitlines()[-1].startswith("error: prepare: s3://")
+    assert {event["event"] for event in events} == {"note", "workflow", "stage"}
+    ran = svc_jobs("status", "svc-x", "--watch")
+    assert ran.code == 66
+    assert ran.err.startswith("error: prepare: s3://")
+    assert ran.err.count("\n") == 1
 
 
 def test_status_lists_ours_newest_first(server, svc_jobs):
@@ -140,7 +146,8 @@ def test_status_lists_ours_newest_first(server, svc_jobs):
     holds(server, old, new, other)
     listed = json.loads(svc_jobs("status", "--json").out)["workflows"]
     assert [item["workflow"] for item in listed] == ["svc-new", "svc-old"]
-    assert listed[0]["speaker"] == "bob"
+    assert (listed[0]["speaker"], listed[0]["phase"]) == ("bob", "Pending")
+    assert listed[0]["age_s"] > 0
 
 
 def test_status_of_an_empty_namespace_says_how_to_begin(server, svc_jobs):
@@ -211,14 +218,32 @@ def test_cancel_that_is_not_allowed_names_the_verb(server, svc_jobs):
     assert (ran.code, "you may not patch workflows in namespace svc" in ran.err) == (78, True)
 
 
-def running_pod(server, log):
-    value = recorded("running-train", name="svc-x")
+def training_pod():
     pods = json.loads((DATA / "pods-running-train.json").read_text())
     (train,) = [pod for pod in pods["items"] if "train" in pod["metadata"]["name"]]
+    return train
+
+
+def running_pod(server, log):
+    value = recorded("running-train", name="svc-x")
+    train = training_pod()
     server.on["GET", "/api/v1/namespaces/svc/pods"] = Answer(200, {"items": [train]})
     server.on["GET", f"/api/v1/namespaces/svc/pods/{train['metadata']['name']}/log"] = log
     holds(server, value)
     return value
+
+
+def rejected_train(server, value):
+    """Makes a node reject the training pod, as the API server then shows it; returns the pod's name."""
+    train = training_pod()
+    rejection = {"reason": "NodeAffinity", "message": "Pod was rejected: Predicate NodeAffinity failed"}
+    train["status"] = {"phase": "Failed", "startTime": "2026-11-23T00:37:01Z", **rejection}
+    train["metadata"]["labels"]["workflows.argoproj.io/workflow"] = value["metadata"]["name"]
+    node = value["status"]["nodes"][train["metadata"]["annotations"]["workflows.argoproj.io/node-id"]]
+    node |= {"phase": "Failed", "message": rejection["message"], "taskResultSynced": False}
+    server.on["GET", "/api/v1/namespaces/svc/pods"] = Answer(200, {"items": [train]})
+    holds(server, value)
+    return train["metadata"]["name"]
 
 
 def stamped(*lines):
@@ -264,6 +289,45 @@ def test_a_followed_log_goes_on_where_it_was_and_outlives_a_broken_connection(se
     assert [text for text in said if len(text) > 1] == [next(text for text in said if "cannot be read now" in text)]
     since = [asked.query.get("sinceTime") for asked in server.asked if asked.path.endswith("/log")]
     assert since == [None, *["2026-11-23T00:37:00Z"] * 3]
+
+
+def test_a_pod_without_a_log_does_not_keep_the_others_back(server, svc_jobs):
+    running_pod(server, status(400, 'container "main" in pod "x" is not available', "BadRequest"))
+    server.on["GET", f"/api/v1/namespaces/svc/pods/{training_pod()['metadata']['name']}"] = Answer(200, training_pod())
+    ran = svc_jobs("logs", "svc-x")
+    assert ran.code == 0
+    assert "planned: 2 recordings" in ran.out
+    assert ran.out.splitlines()[-1].startswith("train | its log cannot be read now: ")
+
+
+def test_a_pod_that_waits_says_why_it_has_no_log(server, svc_jobs):
+    holds(server, recorded("unschedulable", name="svc-x"))
+    pods = json.loads((DATA / "pods-unschedulable.json").read_text())
+    server.on["GET", "/api/v1/namespaces/svc/pods"] = Answer(200, pods)
+    ran = svc_jobs("logs", "svc-x", "--stage", "features")
+    assert ran.out.startswith("features | no log yet: Unschedulable: 0/2 nodes are available")
+
+
+def test_logs_that_may_not_be_read_are_an_error(server, svc_jobs):
+    reason = 'pods "x" is forbidden: User "eve" cannot get resource "pods/log" in API group ""'
+    running_pod(server, status(403, reason, "Forbidden"))
+    ran = svc_jobs("logs", "svc-x")
+    assert (ran.code, "you may not get pods/log" in ran.err) == (78, True)
+
+
+def test_a_rejected_pod_is_named_with_its_cure(server, svc_jobs):
+    value = without_bucket(recorded("running-train", name="svc-x"))
+    name = rejected_train(server, value)
+    ran = svc_jobs("status", "svc-x")
+    assert any(
+        line.startswith("train  pending") and line.endswith("Pod was rejected: Predicate NodeAffinity failed")
+        for line in ran.out.splitlines()
+    )
+    assert f"kubectl -n svc delete pod {name}" in ran.err
+    ran = svc_jobs("logs", "svc-x", "--stage", "train")
+    assert ran.out == "train | its pod never began: Pod was rejected: Predicate NodeAffinity failed\n"
+    value["status"]["phase"] = "Failed"
+    assert "kubectl" not in svc_jobs("status", "svc-x").err, "an ended workflow waits for nothing"
 
 
 def test_a_pod_that_goes_between_listing_and_reading_is_no_error(server):

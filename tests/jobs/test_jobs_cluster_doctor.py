@@ -129,6 +129,23 @@ def test_a_failure_exits_78_and_says_what_to_do(server, svc_jobs):
     assert (ran.code, "kubectl -n svc create secret generic svc-bucket" in ran.err) == (78, True)
 
 
+def test_a_failure_answers_with_every_finding(server, svc_jobs):
+    server.on["GET", f"{CORE}/secrets/svc-bucket"] = status(404, "not found")
+    ran = svc_jobs("doctor", "--cluster", "--json")
+    answer = json.loads(ran.out)
+    assert (ran.code, answer["exit_code"], answer["status"], ran.err) == (78, 78, "error", "")
+    levels = {item["subject"]: item["level"] for item in answer["findings"]}
+    assert (levels["bucket's Secret"], levels["Pod Security"]) == ("fail", "ok")
+    assert answer["error"].startswith("bucket's Secret: ")
+
+
+def test_templates_that_may_not_be_listed_are_one_note(server):
+    refused = 'workflowtemplates is forbidden: User "eve" cannot list resource "workflowtemplates" in API group ""'
+    server.on["GET", f"{ARGO}/workflowtemplates"] = status(403, refused, "Forbidden")
+    ((level, text),) = examined("workflow templates")
+    assert (level, text.startswith("not checked")) == ("note", True)
+
+
 def test_no_server_is_one_sentence(server, svc_jobs):
     server.close()
     ran = svc_jobs("doctor", "--cluster")
@@ -165,12 +182,21 @@ def test_definitions(server, answer, level, words):
         (controller(ready=0), "fail", "is not ready"),
         (controller(args=["--namespaced"]), "fail", "its own namespace"),
         (controller(args=["--namespaced", "--managed-namespace", "svc"]), "ok", "v4.1.2"),
+        (controller(args=["--namespaced", "--managed-namespace=svc"]), "ok", "v4.1.2"),
+        (controller("quay.io/argoproj/workflow-controller:v4.0.5@sha256:ab"), "fail", "4.0.6 or later"),
     ],
 )
 def test_controllers(server, deployment, level, words):
     server.on["GET", "/apis/apps/v1/deployments"] = Answer(200, {"items": [deployment]})
     (found,) = examined("Argo's controller")
     assert (found[0], words in found[1]) == (level, True)
+
+
+def test_of_several_controllers_one_that_serves_is_enough(server):
+    other = controller("quay.io/argoproj/workflow-controller:v3.7.0", args=["--namespaced"])
+    server.on["GET", "/apis/apps/v1/deployments"] = Answer(200, {"items": [other, controller()]})
+    ((level, _),) = examined("Argo's controller")
+    assert level == "ok"
 
 
 def test_no_chart_is_said_and_the_rest_is_not_tried(server):
@@ -204,6 +230,12 @@ GPU = {"nvidia.com/gpu": "1"}
 TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 
+def cordoned(**allocatable):
+    value = node(taints=[{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}], **allocatable)
+    value["spec"]["unschedulable"] = True
+    return value
+
+
 def wanting_gpus():
     value = template()
     for stage in value["spec"]["templates"]:
@@ -221,7 +253,15 @@ def wanting_gpus():
         ([node()], "fail", "no node offers nvidia.com/gpu"),
         ([node(labels={"karpenter.sh/nodepool": "a"})], "note", "autoscaler"),
         ([node(ready="Unknown", **GPU)], "fail", "no ready node"),
-        ([node(labels={"pool": "cpu"}, **GPU)], "fail", "pool=gpu"),
+        ([], "fail", "the cluster has no node"),
+        (
+            [node(taints=[{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}], **GPU)],
+            "fail",
+            "pressure",
+        ),
+        ([cordoned(**GPU)], "fail", "no ready node with 1 nvidia.com/gpu, only n1: kubectl uncordon"),
+        ([node(labels={"pool": "cpu"}, **GPU)], "fail", "kubectl label node NAME pool=gpu"),
+        ([node(labels={"pool": "cpu"}, **GPU), node("n2")], "fail", "no node with 1 nvidia.com/gpu has the labels"),
     ],
 )
 def test_gpu_nodes(server, nodes, level, words):
@@ -263,6 +303,38 @@ def test_a_lost_node_and_a_pod_without_its_image(server):
     assert "ErrImagePull: no such host" in examined("waiting pod")[0][1]
 
 
+def test_a_pod_whose_settings_are_absent_says_what_to_create(server):
+    state = {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "svc-bucket" not found'}}
+    value = {
+        "metadata": {"name": "svc-x-slice-1"},
+        "spec": {"containers": []},
+        "status": {"phase": "Pending", "containerStatuses": [{"name": "main", "state": state}]},
+    }
+    server.on["GET", f"{CORE}/pods"] = Answer(200, {"items": [value]})
+    ((level, text),) = examined("waiting pod")
+    assert (level, "create what it names" in text) == ("fail", True)
+
+
+@pytest.mark.parametrize(("phase", "found"), [("Running", 1), ("Failed", 0)])
+def test_a_rejected_pod_of_a_workflow_at_work(server, phase, found):
+    workflow = json.loads((DATA / "workflow-running-train.json").read_text())
+    workflow["status"]["phase"] = phase
+    pod = next(
+        item
+        for item in json.loads((DATA / "pods-running-train.json").read_text())["items"]
+        if item["metadata"]["labels"]["svc-jobs/stage"] == "train"
+    )
+    pod["status"] = {"phase": "Failed", "reason": "OutOfcpu", "message": "Pod was rejected"}
+    node = workflow["status"]["nodes"][pod["metadata"]["annotations"]["workflows.argoproj.io/node-id"]]
+    node |= {"phase": "Failed", "taskResultSynced": False}
+    name, owner = pod["metadata"]["name"], pod["metadata"]["labels"]["workflows.argoproj.io/workflow"]
+    server.on["GET", f"{CORE}/pods"] = Answer(200, {"items": [pod]})
+    server.on["GET", f"{ARGO}/workflows/{owner}"] = Answer(200, workflow)
+    said = examined("rejected pod")
+    assert len(said) == found
+    assert all(f"kubectl -n svc delete pod {name}" in text for _, text in said)
+
+
 def test_admission_says_which_stages_a_quota_refuses(server):
     def quota(asked):
         if asked.body["metadata"]["name"].endswith("-train"):
@@ -287,15 +359,28 @@ def test_a_pod_that_never_starts_says_why_and_goes(server, monkeypatch):
     value = {"metadata": {"name": "x"}, "spec": {}, "status": {"phase": "Pending", "containerStatuses": [waiting]}}
     server.on["GET", f"{CORE}/pods/svc-jobs-doctor-x"] = Answer(200, value)
     cluster = connect()
-    found = list(doctor_pod.bucket(cluster, read_installed(cluster), limit_s=0.1))
+    installed = read_installed(cluster)
+    found = list(doctor_pod.bucket(cluster, installed, limit_s=0.1))
     assert "ErrImagePull: no such host" in found[-1].text
     assert server.asked[-1].method == "DELETE"
+    monkeypatch.setattr(doctor_pod, "STUCK_S", 0.0)
+    monkeypatch.setattr(doctor_pod, "_EVERY_S", 3600.0)
+    assert list(doctor_pod.bucket(cluster, installed))[-1] == found[-1], "it isn't waited for in vain"
+
+
+def test_a_doctors_pod_that_a_node_rejects_says_why(server):
+    status_ = {"phase": "Failed", "reason": "OutOfcpu", "message": "Pod was rejected: OutOfcpu"}
+    value = {"metadata": {"name": "svc-jobs-doctor-x"}, "spec": {}, "status": status_}
+    server.on["GET", f"{CORE}/pods/svc-jobs-doctor-x"] = Answer(200, value)
+    assert examined("bucket from a pod") == [("fail", "Pod was rejected: OutOfcpu")]
 
 
 def test_what_a_pods_doctor_says_is_kept():
     assert [item.subject for item in findings_of(json.dumps(DOCTORS_ANSWER))] == ["in a pod: put"]
     refused = '{"event": "note"}\n{"status": "error", "exit_code": 78, "error": "put: 403, ask for s3:PutObject"}\n'
     assert [(item.level, item.text) for item in findings_of(refused)] == [("fail", "put: 403, ask for s3:PutObject")]
+    failed = {**DOCTORS_ANSWER, "status": "error", "exit_code": 78, "error": "put: 403"}
+    assert [item.subject for item in findings_of(json.dumps(failed))] == ["in a pod: put"]
     assert findings_of("Traceback\n12\n") == []
 
 

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,13 @@ def test_a_container_that_cannot_start_shows_why(reason):
     assert read_pod(pod).waits_for == f"{reason}: no such thing"
 
 
+def test_a_reason_changes_once_a_minute_at_most():
+    pod = json.loads((DATA / "pods-unschedulable.json").read_text())["items"][0]
+    begun = datetime.fromtimestamp(time.time() - 125, UTC).isoformat()
+    pod["status"] = {"phase": "Pending", "startTime": begun}
+    assert read_pod(pod).waits_for == "containers are not created after 2 min: kubectl describe pod says why"
+
+
 def test_progress_speed_and_rest_come_from_the_pods_log():
     pods = recorded_pods("running-train")
     reading = last_reading((DATA / "train-log.txt").read_text())
@@ -136,6 +145,52 @@ def test_between_two_attempts_the_last_ones_end_is_shown():
     row = next(row for row in found.rows if row.stage == "train")
     assert row.state == "pending"
     assert table.note(found, row) == "next attempt soon, the last one: pod deleted"
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "words"),
+    [
+        ({"phase": "Failed", "outputs": {"exitCode": "66"}}, "failed", "raw/bob"),
+        ({"phase": "Failed", "outputs": {"exitCode": "78"}}, "failed", "raw/bob"),
+        ({"phase": "Failed", "outputs": {"exitCode": "75"}}, "pending", "next attempt soon, the last one: raw/bob"),
+        ({"phase": "Failed", "outputs": {"exitCode": "137"}}, "pending", "next attempt soon"),
+        ({"phase": "Succeeded", "outputs": {"exitCode": "0"}}, "done", ""),
+    ],
+)
+def test_only_what_is_tried_again_has_a_next_attempt(end, state, words):
+    """Argo marks the end of a pod before it marks the end of the Retry node above it."""
+    value = recorded("between")
+    node = next(node for node in value["status"]["nodes"].values() if node["displayName"] == "train(0)")
+    node |= end | {"message": f"main: Error (exit code {end['outputs']['exitCode']}): raw/bob is empty"}
+    found = snapshot(value)
+    row = next(row for row in found.rows if row.stage == "train")
+    assert row.state == state
+    assert table.note(found, row).startswith(words)
+
+
+def pod_that_failed(**status):
+    metadata = {"name": "x", "labels": {"workflows.argoproj.io/workflow": "svc-x"}}
+    return read_pod({"metadata": metadata, "status": {"phase": "Failed", **status}})
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ({"reason": "NodeAffinity", "message": "Pod was rejected: Predicate NodeAffinity failed"}, "Predicate Node"),
+        ({"reason": "OutOfcpu", "message": "Pod was rejected: not enough"}, "OutOfcpu: Pod was rejected"),
+        ({"reason": "UnexpectedAdmissionError"}, "UnexpectedAdmissionError"),
+        (
+            {"reason": "NodeAffinity", "containerStatuses": [{"name": "main", "state": {"waiting": {}}}]},
+            "NodeAffinity",
+        ),
+        ({"reason": "Evicted", "containerStatuses": [{"name": "main", "state": {"terminated": {}}}]}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_rejected_pod_is_one_that_failed_before_a_container_began(status, text):
+    found = pod_that_failed(**status).rejected
+    assert text in found
+    assert bool(text) == bool(found)
 
 
 def test_a_retried_stage_counts_its_attempts():
@@ -210,6 +265,26 @@ def test_every_shard_is_counted_once(phases):
     assert sum(table.facts(found, row)["shards"].values()) == len(phases)
     assert [shard.index for shard in row.shards] == [str(index) for index in range(len(phases))]
     assert 0 <= found.share(row) <= 1
+
+
+def test_shards_that_have_no_node_yet_count_too():
+    """As a fan-out wider than the workflow's parallelism looks: two of fifty have been begun, and both are done."""
+    value = sharded(2, ["Succeeded", "Succeeded"])
+    for key in ("r0", "r1"):
+        value["status"]["nodes"][key]["inputs"] = {"parameters": [{"name": "shards", "value": "50"}]}
+    found = snapshot(value)
+    row = found.rows[1]
+    assert (row.total, row.state, found.share(row)) == (50, "pending", 0.04)
+    assert "2/50" in table.line(found, row)
+
+
+def test_a_shard_that_was_submitted_alone_is_all_there_is():
+    value = recorded("succeeded")
+    for node in value["status"]["nodes"].values():
+        if node["displayName"].startswith("slice("):
+            node["displayName"] = "slice"
+            node["inputs"] = {"parameters": [{"name": "shards", "value": "4"}]}
+    assert (snapshot(value).rows[1].total, snapshot(value).rows[1].state) == (1, "done")
 
 
 def test_a_stage_without_work_is_skipped_and_the_next_ones_are_not():
@@ -295,10 +370,15 @@ def test_quantities(text, value):
         ('{"event": "warning", "text": "slow"}', "warning: slow"),
         ('{"event": "stage", "stage": "slice", "message": "sliced: 4 clips"}', "slice: sliced: 4 clips"),
         ('{"status": "error", "exit_code": 66, "error": "no audio"}', "error: no audio"),
+        ('{"status": "done", "exit_code": 0, "stage": "slice", "message": "sliced: 4 clips"}', None),
+        ('{"event": "traceback", "text": "Traceback"}', "Traceback"),
+        ('{"event": null, "status": 1}', '{"event": null, "status": 1}'),
         ("Traceback (most recent call last):", "Traceback (most recent call last):"),
         ('{"event": "progress", "task": "train"}', '{"event": "progress", "task": "train"}'),
         ("{not JSON", "{not JSON"),
         ('time=2026 level=INFO msg="waiting for signals" argo=true', None),
+        ("Error: exit status 66", None),
+        ("Error: exit status 66 was meant", "Error: exit status 66 was meant"),
         ('time=2026 level=ERROR msg="broken" argo=true', 'time=2026 level=ERROR msg="broken" argo=true'),
     ],
 )
@@ -310,6 +390,13 @@ def test_log_lines_are_made_readable(line, text):
 def test_any_log_can_be_read(log):
     last_reading(log)
     readable(log)
+
+
+def test_columns_that_say_nothing_are_left_out():
+    names, rows = table.grid(snapshot(recorded("succeeded")))
+    assert names == ["stage", "state", "done", "time", ""]
+    assert all(len(row) == len(names) for row in rows)
+    assert table.grid(snapshot(recorded("mutex")))[0] == ["stage", "state"]
 
 
 def test_the_live_table_renders():
