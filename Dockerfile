@@ -19,21 +19,27 @@ ENV PATH=/opt/svc/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/opt/app PYTHONDON
 WORKDIR /scratch
 ENTRYPOINT ["python", "-m", "jobs"]
 
+FROM ${PYTHON_IMAGE} AS wanted
+WORKDIR /wanted
+RUN --mount=type=bind,source=pyproject.toml,target=/src/pyproject.toml \
+    --mount=type=bind,source=docker/wanted.py,target=/src/wanted.py \
+    python3 /src/wanted.py /src/pyproject.toml .
+
 # Packages are installed where they stay: a copy from another stage would hold the gigabytes of torch twice.
 FROM runtime AS packages-slice
+COPY --from=wanted /wanted/slice.txt /opt/wanted.txt
 WORKDIR /src
 RUN --mount=type=bind,source=requirements.lock,target=/src/requirements.lock \
-    --mount=type=bind,source=pyproject.toml,target=/src/pyproject.toml \
     --mount=type=bind,source=docker/packages.sh,target=/src/packages.sh \
-    sh packages.sh
+    sh packages.sh /opt/wanted.txt
 WORKDIR /scratch
 
 FROM runtime AS packages-torch
+COPY --from=wanted /wanted/torch.txt /opt/wanted.txt
 WORKDIR /src
 RUN --mount=type=bind,source=requirements.lock,target=/src/requirements.lock \
-    --mount=type=bind,source=pyproject.toml,target=/src/pyproject.toml \
     --mount=type=bind,source=docker/packages.sh,target=/src/packages.sh \
-    sh packages.sh train hub
+    sh packages.sh /opt/wanted.txt
 WORKDIR /scratch
 
 # Labels come after the packages, so that a new revision leaves their layer alone.

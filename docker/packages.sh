@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes /opt/svc: an environment with what pyproject.toml and the extras named want, in the lock's versions, and its SBOM.
+# Makes /opt/svc: an environment with what the list $1 wants, in the lock's versions, and its SBOM.
 # One RUN, so that nothing of the tools stays in a layer.
 set -eu
 tool() { grep "^$1==" requirements.lock; }
@@ -7,11 +7,7 @@ python3 -m pip install --no-cache-dir --quiet --disable-pip-version-check --root
   --target /tmp/uv "$(tool uv)"
 export UV_NO_CACHE=1
 /tmp/uv/bin/uv venv --quiet --no-python-downloads /opt/svc
-extras=""
-for extra in "$@"; do extras="$extras --extra $extra"; done
-# shellcheck disable=SC2086
-/tmp/uv/bin/uv pip install --quiet --compile-bytecode --python /opt/svc/bin/python -c requirements.lock \
-  -r pyproject.toml $extras
+/tmp/uv/bin/uv pip install --quiet --compile-bytecode --python /opt/svc/bin/python -c requirements.lock -r "$1"
 /tmp/uv/bin/uv venv --quiet --no-python-downloads /tmp/bom
 /tmp/uv/bin/uv pip install --quiet --python /tmp/bom/bin/python -c requirements.lock "$(tool cyclonedx-bom)"
 /tmp/bom/bin/cyclonedx-py environment --output-reproducible --output-format JSON --output-file /opt/svc/sbom.cdx.json \
