@@ -14,7 +14,6 @@ from jobs.console import Console, StageResult
 from svc_core import files, layout, manifest
 from svc_core.errors import BadInput, ConfigError, Conflict
 from svc_core.manifest import FileRecord
-from svc_core.storage import places
 from svc_core.storage.crew import in_threads
 from svc_core.storage.folder import version_of
 from svc_core.storage.lease import Lease, at_work, hold
@@ -27,7 +26,7 @@ SPARE_BYTES = 64 << 20
 # Written by several jobs: replaced only where nobody else did so meanwhile.
 SHARED_NAMES = frozenset((layout.SPEAKER_MAP.rpartition("/")[2], "latest.json"))
 # What says that the files beside it are whole goes last of all.
-LAST_NAMES = frozenset(("latest.json", places.SUMS))
+LAST_NAMES = frozenset(("latest.json", layout.SUMS_NAME))
 # Long work that a second job could only throw away: it is told so instead of waiting.
 REFUSED = frozenset(("train",))
 

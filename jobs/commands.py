@@ -73,8 +73,13 @@ def begin(workspace: str, scratch: str | None, json_: bool, quiet: bool, verbose
 
 def answer(console: Console, result: StageResult) -> None:
     """The end of a command that is one stage."""
-    argo.write_outputs(result.message, result.facts)
     console.stage(result)
+    conclude(console, result)
+
+
+def conclude(console: Console, result: StageResult) -> None:
+    """What a command of one stage leaves for machines, its line being shown."""
+    argo.write_outputs(result.message, result.facts)
     console.result({"status": "done", "exit_code": 0, **asdict(result)})
 
 
@@ -82,10 +87,10 @@ def _on_hub(session: Session, namespace: str | None) -> AbstractContextManager[S
     """The session, its clips on the Hub where a namespace is given."""
     if namespace is None:
         return nullcontext(session)
-    from jobs.hub_cache import open_hub
+    from jobs.hub_access import open_hub
     from jobs.hub_workspace import straight_through
 
-    return straight_through(session, open_hub(namespace))
+    return straight_through(session, open_hub(session.console, namespace))
 
 
 @with_settings
@@ -213,12 +218,29 @@ def convert(
 
 
 def publish(
-    workspace: Workspace, scratch: Scratch = None, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False
+    workspace: Workspace,
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            "--hub",
+            envvar="SVC_HUB",
+            help="Your user or organisation on the Hugging Face Hub: the release becomes its private model, named as "
+            "the voice and tagged with the step, where each speaker's consent allows it.",
+        ),
+    ] = None,
+    scratch: Scratch = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     from jobs.stages.publish import publish as stage
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    answer(session.console, stage(session))
+    if not hub:
+        return answer(session.console, stage(session))
+    from jobs.hub_release import publish_there
+
+    return conclude(session.console, publish_there(session, hub))
 
 
 def report(
@@ -247,6 +269,7 @@ def run(
         str | None,
         typer.Option(
             "--hub",
+            envvar="SVC_HUB",
             help="Your user or organisation on the Hugging Face Hub: its private repositories are asked before a stage "
             "works, and get what is new.",
         ),
@@ -262,11 +285,12 @@ def run(
     from jobs.pipeline import NoCache, RunRequest, run_all
 
     if hub:
-        from jobs.hub_cache import HubCache, make_folder, open_hub
+        from jobs.hub_access import make_folder, open_hub
+        from jobs.hub_cache import HubCache
 
         make_folder(workspace)
     session = begin(workspace, scratch, json_, quiet, verbose)
-    cache = HubCache(session, open_hub(hub), speaker or []) if hub else NoCache()
+    cache = HubCache(session, open_hub(session.console, hub), speaker or []) if hub else NoCache()
     request = RunRequest(speaker or [], voice, changes, base, local_files(convert or [], scratch), device)
     stages = [asdict(result) for result in run_all(session, request, cache)]
     session.console.result({"status": "done", "exit_code": 0, "stages": stages})

@@ -5,14 +5,16 @@ nothing that came from the Hub counts for more than what lies here.
 """
 
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
+from jobs.console import StageResult
+from jobs.hub_access import brought, sent
+from jobs.hub_release import push_release
 from jobs.session import Session
-from svc_core import consent, layout
 from svc_core import hub as hubs
-from svc_core.consent import Use
-from svc_core.errors import Preempted, SvcError, Transient
+from svc_core import layout
+from svc_core.errors import ConfigError, Preempted, SvcError, Transient
 from svc_core.hub import Hub, Pulled, Pushed
 from svc_core.hub.errors import Absent
 from svc_core.hub.features import pull_model_pins
@@ -24,7 +26,7 @@ class HubCache:
     def __init__(self, session: Session, hub: Hub, named: list[str]) -> None:
         hub.check_writable()
         self._session, self._workspace, self._hub, self._named = session, session.workspace, hub, named
-        self._failures: list[str] = []
+        self._failures: list[SvcError] = []
         self._pulls: dict[str, Callable[[], None]] = {
             "prepare": self._pull_raw,
             "slice": self._pull_clips,
@@ -35,7 +37,7 @@ class HubCache:
             # After the lists, since a clip's row says on which side it is.
             "filelists": lambda: self._push(hubs.push_sliced, self._speakers()),
             "features": lambda: self._push(hubs.push_features, self._speakers()),
-            "publish": self._push_model,
+            "publish": lambda: self._try(lambda: push_release(session, hub)),
         }
 
     def before(self, stage: str) -> None:
@@ -61,18 +63,24 @@ class HubCache:
             self._pushes[stage]()
 
     def finish(self) -> None:
-        """Raises Transient where something could not be sent."""
-        if self._failures:
-            raise Transient(
-                f"the run is done, and {len(self._failures)} pushes to the Hub failed: run the same command again to "
-                f"send the rest; the first: {self._failures[0]}"
-            )
+        """Raises Transient where something could not be sent, ConfigError where the same command never could."""
+        if not self._failures:
+            return
+        lasting = [error for error in self._failures if not isinstance(error, Transient)]
+        kind, shown = (ConfigError, lasting[0]) if lasting else (Transient, self._failures[0])
+        count = len(self._failures)
+        raise kind(
+            f"the run is done, but {count} {'push' if count == 1 else 'pushes'} to the Hub failed: "
+            f"{'put that right and ' if lasting else ''}run the same command again to send the rest; {shown}"
+        )
 
     def _pull_raw(self) -> None:
         self._workspace.bring([layout.SPEAKER_MAP])
         for speaker in self._named or self._known():
-            if next(iter(self._workspace.raw.files(layout.check_speaker(speaker))), None) is None:
-                self._pull(hubs.pull_raw, speaker)
+            has_some = any(True for _ in self._workspace.raw.files(layout.check_speaker(speaker)))
+            if not has_some and self._pull(hubs.pull_raw, speaker) is None:
+                where = hubs.Repo("raw", self._hub.namespace, speaker).id
+                self._session.console.warn(f"recordings of {speaker!r} are neither here nor in {where}")
 
     def _pull_clips(self) -> None:
         from jobs.stages.slice import current
@@ -130,26 +138,22 @@ class HubCache:
 
     def _push(self, push: Callable[[Any, str, Hub], Pushed], names: list[str]) -> None:
         for name in names:
-            try:
-                pushed = push(self._workspace, name, self._hub)
-            except Preempted:
-                raise
-            except SvcError as error:
-                self._failures.append(str(error))
-                self._session.console.warn(f"a push to the Hub failed, the run goes on: {error}")
-                continue
-            if not pushed.already:
-                size = f"{pushed.files} files, {pushed.bytes / 1e6:.1f} MB"
-                self._session.console.say(f"{'hub':>9}  pushed: {size} to {pushed.repo}")
+            self._try(partial(self._send, push, name))
 
-    def _push_model(self) -> None:
-        config = self._session.config()
-        self._workspace.bring(layout.consent_key(speaker) for speaker in config.spk)
-        if lacking := consent.lacking(self._session.root, config.spk, Use.SHARE_MODEL):
-            who = ", ".join(lacking)
-            self._session.console.say(f"{'hub':>9}  the model stays here: no consent of {who} to sharing is recorded")
-            return
-        self._push(hubs.push_model, [config.svc_jobs.voice])
+    def _send(self, push: Callable[[Any, str, Hub], Pushed], name: str) -> StageResult:
+        return sent(push(self._workspace, name, self._hub))
+
+    def _try(self, push: Callable[[], StageResult]) -> None:
+        try:
+            result = push()
+        except Preempted:
+            raise
+        except SvcError as error:
+            self._failures.append(error)
+            self._session.console.warn(f"a push to the Hub failed, the run goes on: {error}")
+        else:
+            if result.done or not result.facts:
+                self._session.console.stage(result)
 
     def _pull(self, pull: Callable[..., Pulled], speaker: str, **options: Any) -> Pulled | None:
         """None where the Hub has no such repository."""
@@ -158,9 +162,7 @@ class HubCache:
         except Absent:
             return None
         if pulled.files:
-            size = f"{pulled.files} files, {pulled.bytes / 1e6:.1f} MB"
-            where = f"{pulled.repo} at {pulled.revision[:12]}"
-            self._session.console.say(f"{'hub':>9}  pulled: {size} from {where}")
+            self._session.console.stage(brought(pulled))
         return pulled
 
     def _speakers(self) -> list[str]:
@@ -174,21 +176,3 @@ class HubCache:
         from svc_core.speakers import read_speaker_map
 
         return list(read_speaker_map(self._session.root))
-
-
-def open_hub(namespace: str, *, private: bool = True) -> Hub:
-    """The Hub that the library's variables lead to, without its own bars and warnings on stderr."""
-    from huggingface_hub import logging
-    from huggingface_hub.utils import disable_progress_bars
-
-    logging.set_verbosity_error()
-    disable_progress_bars()
-    hub = Hub(namespace, private=private)
-    hub.check_online()
-    return hub
-
-
-def make_folder(workspace: str) -> None:
-    """On a fresh machine the workspace's folder comes with what is pulled into it."""
-    if "://" not in workspace and not Path(workspace).expanduser().exists():
-        Path(workspace).expanduser().mkdir(parents=True)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from jobs.commands import Json, Quiet, Scratch, Verbose, Workspace, begin
-from jobs.console import Console
-from jobs.hub_cache import make_folder, open_hub
+from jobs.console import Console, StageResult
+from jobs.hub_access import brought, make_folder, open_hub, sent
 from jobs.session import Session
 from svc_core import hub as hubs
 from svc_core import layout
@@ -46,14 +46,9 @@ def push(
     verbose: Verbose = False,
 ) -> None:
     session, found = begin(workspace, scratch, json_, quiet, verbose), _kind(kind)
-    hub = open_hub(namespace, private=private)
+    hub = open_hub(session.console, namespace, private=private)
     pushed = _PAIRS[found][0](session.workspace, speaker, hub)
-    if pushed.already:
-        session.console.say(f"already there: {pushed.repo} at {pushed.revision[:12]}")
-    else:
-        size = f"{pushed.files} files, {pushed.bytes / 1e6:.1f} MB"
-        session.console.say(f"pushed: {size} to {pushed.repo}, now at {pushed.revision[:12]}")
-    _answer(session.console, pushed)
+    _answer(session.console, sent(pushed))
 
 
 @app.command(help="Bring what the workspace lacks from the repository, at one commit, each file checked.")
@@ -71,12 +66,10 @@ def pull(
     found = _kind(kind)
     make_folder(workspace)
     session = begin(workspace, scratch, json_, quiet, verbose)
-    hub = open_hub(namespace)
+    hub = open_hub(session.console, namespace)
     with session.workspace.holding("hub", f"{found}-{layout.slug(speaker)}"):
         pulled = _PAIRS[found][1](session.workspace, speaker, hub, revision)
-    verb = f"pulled: {pulled.files} files, {pulled.bytes / 1e6:.1f} MB" if pulled.files else "already there"
-    session.console.say(f"{verb}, from {pulled.repo} at {pulled.revision[:12]}")
-    _answer(session.console, pulled)
+    _answer(session.console, brought(pulled))
 
 
 @app.command(help="Say what the repository holds, at which commit, and what differs from the workspace.")
@@ -92,7 +85,7 @@ def status(
     verbose: Verbose = False,
 ) -> None:
     session, found = begin(workspace, scratch, json_, quiet, verbose), _kind(kind)
-    seen = hubs.status(session.workspace, found, speaker, open_hub(namespace), revision)
+    seen = hubs.status(session.workspace, found, speaker, open_hub(session.console, namespace), revision)
     _say_status(session, seen)
     session.console.result({"status": "done", "exit_code": 0, "same": seen.same, **seen.model_dump()})
 
@@ -115,9 +108,10 @@ def _say_status(session: Session, seen: hubs.Status) -> None:
         for key in keys:
             console.detail(f"{name}: {key}")
     counts = ", ".join(f"{len(keys)} {name}" for name, keys in lists.items())
-    more = "" if seen.same else "; -v lists them"
+    more = "" if seen.same or console.verbose else "; -v lists them"
     console.say(f"{seen.equal} equal, {counts}{more}")
 
 
-def _answer(console: Console, done: hubs.Pushed | hubs.Pulled) -> None:
-    console.result({"status": "done", "exit_code": 0, **done.model_dump()})
+def _answer(console: Console, result: StageResult) -> None:
+    console.say(result.message)
+    console.result({"status": "done", "exit_code": 0, **result.facts})

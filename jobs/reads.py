@@ -8,7 +8,6 @@ from svc_core.checkpoint import Entry
 from svc_core.config import Config
 from svc_core.evaluation.evaluate import Evaluation
 from svc_core.filelists import Filelists
-from svc_core.release import SUMS_FILE
 from svc_core.report.collect import PITCH_CLIPS_PER_SPEAKER
 
 
@@ -54,6 +53,7 @@ def release(workspace: Workspace, config: Config, lists: Filelists, best: Evalua
         layout.evaluation_key(voice),
         *model_pins(config),
         *(entry.generator.key for entry in chosen),
+        *(one.made.key for one in best.audio),
         *_pitch(clip.key for clip in lists.clips if clip.side == "train"),
         *workspace.keys(layout.release_dir(voice)),
     ]
@@ -70,7 +70,7 @@ def report(workspace: Workspace, config: Config, lists: Filelists | None) -> lis
         layout.FILELISTS_PLAN,
         layout.metrics_key(voice),
         layout.evaluation_key(voice),
-        f"{layout.release_dir(voice)}/{SUMS_FILE}",
+        f"{layout.release_dir(voice)}/{layout.SUMS_NAME}",
         *shown,
         *heard,
         *(key for speaker in config.spk for key in workspace.keys(layout.slice_manifests_dir(speaker))),

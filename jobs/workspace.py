@@ -4,51 +4,15 @@ A folder workspace is that folder. A bucket workspace has a scratch folder with 
 brought in, what it made is taken out, data first and records last, so that a record never names what is not there.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 from jobs.console import StageResult
-from svc_core import files, layout
-from svc_core.manifest import FileRecord
-from svc_core.raw import RawFiles, RawFolder
+from svc_core.place import Folder, Place
 
 
-class Workspace(Protocol):
-    @property
-    def root(self) -> Path:
-        """The folder that doors work on."""
-
-    @property
-    def name(self) -> str:
-        """Folder or URL, for sentences."""
-
-    @property
-    def raw(self) -> RawFiles: ...
-
-    def keys(self, folder: str) -> list[str]:
-        """Everything below `folder/`, sorted."""
-
-    def bring(self, keys: Iterable[str]) -> None:
-        """Makes the files of `root` what the workspace holds under these keys; absent keys stay absent.
-
-        Raises BadInput for a damaged object, Transient where the store cannot be reached, ConfigError where the
-        scratch folder is too small.
-        """
-
-    def check(self, record: FileRecord) -> FileRecord | None:
-        """As FileRecord.check, also for a file that was not brought in."""
-
-    def take(self, keys: Sequence[str]) -> None:
-        """Stores these files of `root`, data before records. Raises Conflict where another job replaced one."""
-
-    def drop(self, keys: Sequence[str]) -> None:
-        """Removes files, here and where they are stored; absent ones are no error."""
-
-    def free(self, keys: Iterable[str]) -> None:
-        """Says that these files are not needed in `root` any more."""
-
+class Workspace(Place, Protocol):
     def holding(self, stage: str, shard: str = "") -> AbstractContextManager[None]:
         """The right to do this work while open, after another job that does it.
 
@@ -80,32 +44,8 @@ def settled(
     return result
 
 
-class FolderWorkspace:
+class FolderWorkspace(Folder):
     """Everything is in place, and the doors themselves see what is done."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.name = str(root)
-        self.raw = RawFolder(root)
-
-    def keys(self, folder: str) -> list[str]:
-        return sorted(files.finished(self.root, folder))
-
-    def bring(self, keys: Iterable[str]) -> None:
-        pass
-
-    def check(self, record: FileRecord) -> FileRecord | None:
-        return record.check(self.root)
-
-    def take(self, keys: Sequence[str]) -> None:
-        pass
-
-    def drop(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            layout.local(self.root, key).unlink(missing_ok=True)
-
-    def free(self, keys: Iterable[str]) -> None:
-        pass
 
     @contextmanager
     def holding(self, stage: str, shard: str = "") -> Iterator[None]:

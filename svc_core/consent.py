@@ -4,6 +4,7 @@ It is what the owner of the workspace says, not a proof: nothing here checks an 
 a release, so it holds what the owner chose to write and nothing else.
 """
 
+import shlex
 from collections.abc import Iterable
 from datetime import date
 from enum import StrEnum
@@ -14,6 +15,9 @@ from pydantic import model_validator
 
 from svc_core import layout, manifest
 from svc_core.errors import ConfigError
+
+FILE = "consent.json"
+"""Its name in a release and in a repository of the Hub."""
 
 
 class Use(StrEnum):
@@ -90,7 +94,8 @@ def require(root: Path, speakers: Iterable[str], use: Use = Use.SHARE_MODEL) -> 
     """Raises ConfigError that names each speaker without consent for `use`, and the command that records it."""
     if missing := lacking(root, speakers, use):
         said = "; ".join(f"{speaker}: {reason}" for speaker, reason in missing.items())
+        more = "" if use in USUAL_USES else "".join(f" --use {one.value}" for one in (*USUAL_USES, use))
         raise ConfigError(
             f"{use.value} needs the consent of each speaker ({said}): record it with svc-jobs consent -w WORKSPACE "
-            f"--speaker {next(iter(missing))!r} --own-voice, or with --given-by NAME --use {use.value}"
+            f"--speaker {shlex.quote(next(iter(missing)))} --own-voice{more}, or --given-by NAME instead of --own-voice"
         )

@@ -10,6 +10,7 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from svc_core import files
 from svc_core.errors import BadInput, ConfigError
 
 RAW = "raw"
@@ -26,6 +27,8 @@ CONVERT_MANIFESTS = "data/prep/manifests/convert"
 FILELISTS_PLAN = "data/prep/manifests/filelists/plan.json"
 JUNK_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 """Left by systems in users' folders, in lower case."""
+HUB_SCRATCH = f"{files.TEMP_PREFIX}hub-"
+"""How folders begin in which a push to the Hub, or a pull, keeps its files on their way."""
 SUMS_NAME = "SHA256SUMS"
 """The list of a release's files, which is written last."""
 _CONFIG_PREFIX, _CONFIG_SUFFIX = "config_colab_", ".json"

@@ -3,7 +3,9 @@
 import html
 import shlex
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from svc_core import licence
 from svc_core.config import Config
 from svc_core.consent import Consent
 from svc_core.conversion.facts import Facts
@@ -33,8 +35,11 @@ _DEMO = (
     "**For demonstration only.** Its content encoder, `mel-bands`, lets the source's own voice through; a real voice "
     "needs `contentvec-768l12` or another encoder with weights."
 )
-_LICENCE = (
-    "Not stated. Owner: put a LICENSE file beside this one. Publishing again keeps it, and writes this README anew."
+_NO_LICENCE = "Not stated. Owner: put a LICENSE file beside this one and publish again."
+_EXAMPLES = "Validation clips of the speakers, which training did not hear, as this model sings them."
+_MADE_FROM = (
+    "`facts.json` names the checkpoint, and the lists of clips that it was trained and measured on, by sha256. "
+    "`SHA256SUMS` has that of every file here: `sha256sum --check SHA256SUMS`."
 )
 _UNSCORED = "Not evaluated."
 _METRICS = {
@@ -45,13 +50,22 @@ _METRICS = {
 }
 
 
-def model_card(
-    facts: Facts, config: Config, scores: Sequence[CheckpointScore] = (), consents: Sequence[Consent] = ()
-) -> str:
-    """What the voice is, how to use it, and what it may not be used for.
+class Said(NamedTuple):
+    """What a release may say beside its facts.
 
-    `scores` are of every checkpoint that was evaluated; `consents` those of all speakers, or none.
+    `scores` are of every checkpoint that was evaluated; `consents` those of all speakers, or none; `examples` names of
+    sound files beside the card; `licence` the owner's text.
     """
+
+    scores: Sequence[CheckpointScore] = ()
+    consents: Sequence[Consent] = ()
+    examples: Sequence[str] = ()
+    licence: str | None = None
+
+
+def model_card(facts: Facts, config: Config, said: Said) -> str:
+    """What the voice is, how to use it, and what it may not be used for."""
+    consents, scores = said.consents, said.scores
     about = (
         f"A so-vits-svc 4.1-compatible voice-conversion model, step {facts.step}: it turns a recording of anybody into "
         "a speaker below, with the recording's words, timing and melody."
@@ -61,13 +75,20 @@ def model_card(
         f"# {html.escape(facts.voice)}": [about, *([] if consents else [_NO_CONSENT]), *demo],
         **({"## Consent": [_CONSENT, _consents(consents)]} if consents else {}),
         "## Speakers": [_speakers(facts, config)],
+        **({"## Examples": [_EXAMPLES, *map(_sound, said.examples)]} if said.examples else {}),
         "## Use": [_command(config), _SLIM, _elsewhere(config)],
+        "## Made from": [_MADE_FROM],
         "## Settings": [_settings(config)],
         "## Validation": [_metrics(facts), *([_scores(scores)] if scores else [])] if facts.metrics else [_UNSCORED],
-        "## Licence": [_LICENCE],
+        "## Licence": [licence.quoted(said.licence) if said.licence else _NO_LICENCE],
     }
-    parts = [_HEAD, *(part for title, texts in sections.items() for part in (title, *texts))]
+    head = _HEAD.replace("---", "---\nlicense: other", 1) if said.licence else _HEAD
+    parts = [head, *(part for title, texts in sections.items() for part in (title, *texts))]
     return "\n\n".join(parts) + "\n"
+
+
+def _sound(name: str) -> str:
+    return f'<audio controls src="{name}"></audio> [{name}]({name})'
 
 
 def _speakers(facts: Facts, config: Config) -> str:

@@ -4,59 +4,14 @@ Reads the listing of `raw/` and the headers of its files, never their sound.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from svc_core import layout, manifest
 from svc_core.audio.prepare import settings_fingerprint
 from svc_core.config import Config
 from svc_core.errors import BadInput
-from svc_core.raw import RawFile, RawFiles, is_junk
+from svc_core.raw import RawFile, RawFiles, is_companion, is_junk
 from svc_core.shards import count_shards
-
-# Files that lie beside recordings in real folders and are no mistake. Anything else that is not audio is reported.
-COMPANIONS = frozenset(
-    [
-        ".txt",
-        ".md",
-        ".json",
-        ".jsonl",
-        ".csv",
-        ".tsv",
-        ".lab",
-        ".textgrid",
-        ".srt",
-        ".vtt",
-        ".lrc",
-        ".xml",
-        ".html",
-        ".htm",
-        ".pdf",
-        ".doc",
-        ".docx",
-        ".rtf",
-        ".log",
-        ".cue",
-        ".m3u",
-        ".m3u8",
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".gif",
-        ".webp",
-        ".bmp",
-        ".py",
-        ".sh",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".ini",
-        ".npy",
-        ".pt",
-        ".sha256",
-        ".md5",
-    ]
-)
 
 
 class Recording(manifest.Record):
@@ -192,8 +147,8 @@ def _ignore_reason(key: str) -> str | None:
     name = key.rpartition("/")[2]
     if is_junk(name):
         return "hidden or left by the system"
-    if Path(name).suffix.lower() in COMPANIONS:
-        return "not audio by its suffix"
+    if is_companion(name):
+        return "not audio by its name"
     return None
 
 

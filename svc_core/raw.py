@@ -2,12 +2,57 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from svc_core import files, layout, manifest
 from svc_core.audio import io
 from svc_core.audio.sound import AudioHeader
+
+COMPANION_SUFFIXES = frozenset(
+    [
+        ".txt",
+        ".md",
+        ".json",
+        ".jsonl",
+        ".csv",
+        ".tsv",
+        ".lab",
+        ".textgrid",
+        ".srt",
+        ".vtt",
+        ".lrc",
+        ".xml",
+        ".html",
+        ".htm",
+        ".pdf",
+        ".doc",
+        ".docx",
+        ".rtf",
+        ".log",
+        ".cue",
+        ".m3u",
+        ".m3u8",
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".gif",
+        ".webp",
+        ".bmp",
+        ".py",
+        ".sh",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".ini",
+        ".npy",
+        ".pt",
+        ".sha256",
+        ".md5",
+    ]
+)
+COMPANION_NAMES = frozenset(("license", "licence", "copying", "notice", "readme", "authors", "credits"))
+"""Files that lie beside recordings in real folders and are no mistake. Anything else that is not audio is reported."""
 
 
 class RawFile(NamedTuple):
@@ -65,3 +110,9 @@ class RawFolder:
 def is_junk(name: str) -> bool:
     """Hidden, or left by a system."""
     return name.startswith(".") or name.lower() in layout.JUNK_NAMES
+
+
+def is_companion(key: str) -> bool:
+    """Whether a file lies beside recordings and is none, by its name."""
+    name = PurePosixPath(key.lower())
+    return name.suffix in COMPANION_SUFFIXES or name.name in COMPANION_NAMES

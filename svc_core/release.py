@@ -7,6 +7,7 @@
     models/<voice>/facts.json               step, metrics, speakers with their median pitch, hashes
     models/<voice>/report.json              the scores of every checkpoint that was evaluated
     models/<voice>/consent.json             who agreed, where every speaker's consent to share the model is recorded
+    models/<voice>/example-<n>.flac         validation clips as it sings them, where consent to share recordings is, too
     models/<voice>/README.md                model card
     models/<voice>/SHA256SUMS               of all the others
 
@@ -15,35 +16,35 @@ Nothing in it depends on when or where it was made.
 
 import io
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from svc_core import checkpoint, consent, files, layout, manifest
+from svc_core import checkpoint, consent, files, layout, licence, manifest
 from svc_core import config as configs
 from svc_core.checkpoint import Entry
 from svc_core.config import Config
-from svc_core.consent import Consent
+from svc_core.consent import Consent, Use
 from svc_core.conversion.facts import FACTS_FILE, Facts, speaker_facts, training_clips
 from svc_core.conversion.voice import CONFIG_FILE, SLIM_FILE, WEIGHTS_FILE
 from svc_core.conversion.weights import read_tensors, slim
 from svc_core.errors import BadInput, ConfigError, from_os_error
 from svc_core.evaluation.evaluate import CheckpointScore, Evaluation
 from svc_core.features.models import read_pin
-from svc_core.model_card import model_card
+from svc_core.model_card import Said, model_card
+from svc_core.swap import recover, swapped_in
 
 # Changes when equal inputs would give other files.
-RELEASE_VERSION = 2
-SUMS_FILE = layout.SUMS_NAME
+RELEASE_VERSION = 3
 CARD_FILE = "README.md"
 REPORT_FILE = "report.json"
-CONSENT_FILE = "consent.json"
-_NAMES = frozenset((WEIGHTS_FILE, SLIM_FILE, CONFIG_FILE, FACTS_FILE, REPORT_FILE, CONSENT_FILE, CARD_FILE, SUMS_FILE))
-_FRESH, _OLD = f"{files.TEMP_PREFIX}new-", f"{files.TEMP_PREFIX}old-"
+_NAMES = frozenset(
+    (WEIGHTS_FILE, SLIM_FILE, CONFIG_FILE, FACTS_FILE, REPORT_FILE, consent.FILE, CARD_FILE, layout.SUMS_NAME)
+)
+EXAMPLES = 2
 
 
 class ReleaseFile(manifest.Record):
@@ -82,6 +83,13 @@ class Consents(manifest.Record):
     speakers: tuple[Consent, ...]
 
 
+class _Example(manifest.Record):
+    """A validation clip as the released checkpoint sings it, under its key in the workspace."""
+
+    key: str
+    sha256: str
+
+
 class _Content(manifest.Record):
     """All that a release says beside its weights; equal exactly when a new one would say the same."""
 
@@ -89,6 +97,8 @@ class _Content(manifest.Record):
     config: Config
     scores: tuple[CheckpointScore, ...]
     consents: tuple[Consent, ...]
+    examples: tuple[_Example, ...]
+    licence: str | None
 
 
 def publish(root: Path, voice: str, config: Config, choice: Evaluation | int) -> Release:
@@ -107,14 +117,14 @@ def publish(root: Path, voice: str, config: Config, choice: Evaluation | int) ->
     folder = root / key
     try:
         entry = _entry(root, voice, choice)
-        lacking = consent.lacking(root, config.spk, consent.Use.SHARE_MODEL)
+        lacking = consent.lacking(root, config.spk, Use.SHARE_MODEL)
         content = _content(root, voice, config, entry, choice, may_share=not lacking)
-        _recover(folder)
+        recover(folder)
         already = _stands(folder, content.facts)
         if not already:
             tensors = _tensors(root, entry, config)
-            with _swapped_in(folder) as fresh:
-                _fill(fresh, content, tensors)
+            with swapped_in(folder) as fresh:
+                _fill(fresh, content, tensors, _example_sounds(root, content.examples))
                 _keep_foreign(folder, fresh)
         made = [
             ReleaseFile(name=name, sha256=sha256, size=(folder / name).stat().st_size)
@@ -128,7 +138,7 @@ def publish(root: Path, voice: str, config: Config, choice: Evaluation | int) ->
 def read_sums(folder: Path) -> dict[str, str]:
     """Name -> sha256 of a release's SHA256SUMS; empty where it is absent or damaged."""
     try:
-        lines = (folder / SUMS_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (folder / layout.SUMS_NAME).read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return {}
     pairs = [line.partition("  ") for line in lines]
@@ -162,15 +172,32 @@ def _content(
     root: Path, voice: str, config: Config, entry: Entry, choice: Evaluation | int, *, may_share: bool
 ) -> _Content:
     released = _with_pins(root, config)
-    records = [consent.read(root, speaker) for speaker in config.spk] if may_share else []
+    agreed = [consent.read(root, speaker) for speaker in config.spk] if may_share else []
+    records = tuple(record for record in agreed if record is not None)
     content = _Content(
         facts=_facts(root, voice, released, entry, choice),
         config=released,
         scores=() if isinstance(choice, int) else tuple(choice.checkpoints),
-        consents=tuple(record for record in records if record is not None),
+        consents=records,
+        examples=() if isinstance(choice, int) else _examples(root, choice, records),
+        licence=_licence(root / layout.release_dir(voice)),
     )
     inputs = manifest.fingerprint(RELEASE_VERSION, content)
     return content.model_copy(update={"facts": content.facts.model_copy(update={"inputs": inputs})})
+
+
+def _examples(root: Path, choice: Evaluation, consents: Sequence[Consent]) -> tuple[_Example, ...]:
+    """None without every speaker's consent to share recordings: what is said in a clip can be heard in them."""
+    if not consents or not all(Use.SHARE_RECORDINGS in one.uses for one in consents):
+        return ()
+    whole = (one.made for one in choice.audio if one.made.check(root) is not None)
+    return tuple(_Example(key=one.key, sha256=one.sha256) for one in whole)[:EXAMPLES]
+
+
+def _licence(folder: Path) -> str | None:
+    """The owner's, who put it beside an earlier release."""
+    names = sorted(path.name for path in folder.iterdir() if licence.is_licence(path.name)) if folder.is_dir() else []
+    return licence.text_of((folder / names[0]).read_bytes()) if names else None
 
 
 def _facts(root: Path, voice: str, config: Config, entry: Entry, choice: Evaluation | int) -> Facts:
@@ -202,7 +229,18 @@ def _tensors(root: Path, entry: Entry, config: Config) -> dict[str, Tensor]:
     return {name: value.detach().float().clone().contiguous() for name, value in tensors.items()}
 
 
-def _fill(folder: Path, content: _Content, tensors: dict[str, Tensor]) -> None:
+def _example_sounds(root: Path, examples: Iterable[_Example]) -> dict[str, bytes]:
+    """Name in the release -> flac. Raises BadInput where one is no longer what was evaluated."""
+    found = {}
+    for number, example in enumerate(examples, 1):
+        data = (root / example.key).read_bytes()
+        if files.sha256_bytes(data) != example.sha256:
+            raise BadInput(f"{example.key} changed while it was read: run evaluate again")
+        found[f"example-{number}.flac"] = data
+    return found
+
+
+def _fill(folder: Path, content: _Content, tensors: dict[str, Tensor], examples: dict[str, bytes]) -> None:
     """All the files of a release, the list of their hashes last."""
     facts, config = content.facts, content.config
     _save_tensors(folder / WEIGHTS_FILE, tensors)
@@ -212,8 +250,11 @@ def _fill(folder: Path, content: _Content, tensors: dict[str, Tensor]) -> None:
     facts.write(folder / FACTS_FILE)
     Scores(voice=facts.voice, released_step=facts.step, checkpoints=content.scores).write(folder / REPORT_FILE)
     if content.consents:
-        Consents(speakers=content.consents).write(folder / CONSENT_FILE)
-    files.write_text(folder / CARD_FILE, model_card(facts, config, content.scores, content.consents), durable=True)
+        Consents(speakers=content.consents).write(folder / consent.FILE)
+    for name, data in examples.items():
+        files.write_bytes(folder / name, data, durable=True)
+    said = Said(content.scores, content.consents, tuple(examples), content.licence)
+    files.write_text(folder / CARD_FILE, model_card(facts, config, said), durable=True)
     _write_sums(folder, sorted(path.name for path in folder.iterdir()))
 
 
@@ -224,7 +265,7 @@ def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 def _write_sums(folder: Path, names: Sequence[str]) -> None:
     sums = "".join(f"{files.sha256_file(folder / name)}  {name}\n" for name in names)
-    files.write_text(folder / SUMS_FILE, sums, durable=True)
+    files.write_text(folder / layout.SUMS_NAME, sums, durable=True)
 
 
 def _as_41(tensors: dict[str, Tensor], config: Config) -> bytes:
@@ -250,32 +291,6 @@ def _stands(folder: Path, facts: Facts) -> bool:
     if not sums or Facts.read(folder / FACTS_FILE) != facts:
         return False
     return all((folder / name).is_file() and files.sha256_file(folder / name) == sums[name] for name in sums)
-
-
-@contextmanager
-def _swapped_in(folder: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `folder` on a clean exit. A kill leaves the one, the other or none."""
-    fresh, old = folder.with_name(_FRESH + folder.name), folder.with_name(_OLD + folder.name)
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        yield fresh
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _recover(folder: Path) -> None:
-    """Puts an earlier release back that a kill in the middle of the swap took away."""
-    old = folder.with_name(_OLD + folder.name)
-    if old.is_dir():
-        if folder.exists():
-            shutil.rmtree(old)
-        else:
-            old.rename(folder)
 
 
 def _keep_foreign(folder: Path, fresh: Path) -> None:

@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
-for name in ("SVC_WORKSPACE", "SVC_MODELS"):
+for name in ("SVC_WORKSPACE", "SVC_MODELS", "SVC_HUB", "SVC_HUB_NAMESPACE"):
     os.environ.pop(name, None)
 
 # Two cores shared by everything: how long an example takes says nothing.

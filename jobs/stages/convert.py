@@ -16,7 +16,6 @@ from svc_core.conversion.voice import VoiceModel, load_voice
 from svc_core.device import resolve_device
 from svc_core.errors import BadInput, ConfigError
 from svc_core.manifest import FileRecord
-from svc_core.release import SUMS_FILE
 
 SUFFIXES = (".wav", ".flac")
 
@@ -64,7 +63,7 @@ def convert_in_run(session: Session, sources: list[Path], device: str) -> Iterat
 
 def _convert_to(session: Session, speaker: str, sources: list[Path], unseen: list[str], device: str) -> StageResult:
     workspace, voice = session.workspace, session.config().svc_jobs.voice
-    keys = [f"{layout.release_dir(voice)}/{SUMS_FILE}", *unseen]
+    keys = [f"{layout.release_dir(voice)}/{layout.SUMS_NAME}", *unseen]
     request = [speaker, [files.sha256_file(source) for source in sources], CONVERSION_VERSION]
     stage = f"convert-{layout.slug(speaker)}"
     if standing := workspace.standing(stage, request, keys):
@@ -87,7 +86,7 @@ class _Workspace:
             raise ConfigError(f"{workspace.name} has no config: run the earlier stages, or name a model with --model")
         self._voice = config.svc_jobs.voice
         self._release = layout.release_dir(self._voice)
-        if f"{self._release}/{SUMS_FILE}" not in workspace.keys(self._release):
+        if f"{self._release}/{layout.SUMS_NAME}" not in workspace.keys(self._release):
             raise ConfigError(f"{workspace.name}/{self._release} holds no release: run publish first, or give --model")
         workspace.bring(workspace.keys(layout.CONVERT_MANIFESTS))
         self._model: VoiceModel | None = None
@@ -109,7 +108,7 @@ class _Workspace:
         conversion = _convert(self._console, source, self._root / key, self._model, self._options)
         Converted(
             source=FileRecord.of(source.parent, source.name, conversion.source_sha256),
-            release=FileRecord.of(self._root, f"{self._release}/{SUMS_FILE}"),
+            release=FileRecord.of(self._root, f"{self._release}/{layout.SUMS_NAME}"),
             output=FileRecord.of(self._root, key, conversion.output_sha256),
             options=self._options,
             conversion=conversion,

@@ -4,6 +4,7 @@ Sidecars are not read: they carry no record of what they were made with, and 4.1
 makes them anew.
 """
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ from svc_core.manifest import FileRecord
 _SETTINGS = "imported from so-vits-svc 4.1"
 _STAMP = "imported"
 _FLOOR_DB = -200.0
+_SHOWN_CHARS = 200
 
 
 class Imported(NamedTuple):
@@ -83,13 +85,11 @@ def _check_free(root: Path) -> None:
 
 
 def _values(path: Path) -> dict[str, Any]:
-    import json
-
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(f"{path} does not exist: give a folder that 4.1's preprocessing has filled") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON ({error}): write it again with 4.1's preprocessing") from None
     if not isinstance(values, dict) or not all(
         isinstance(values.get(part), dict) for part in ("train", "data", "model")
@@ -122,7 +122,9 @@ def _config(values: dict[str, Any], ids: dict[str, int], voice: str, notes: list
         notes.append("train.fp16_run was on with fp16, which diverges here: training is in fp32")
     for name in ("training_files", "validation_files"):
         data.pop(name, None)
-    model["n_speakers"] = max(model.get("n_speakers", 0), max(ids.values()) + 1)
+    rows = model.setdefault("n_speakers", 0)
+    if type(rows) is int:  # anything else is for the config's own checks to name
+        model["n_speakers"] = max(rows, max(ids.values()) + 1)
     block = {"voice": voice}
     return configs.parse({"train": train, "data": data, "model": model, "spk": ids, "svc_jobs": block}, where)
 
@@ -200,13 +202,13 @@ def _lists(tree: Path, root: Path, clips: list[_Clip], left_out: list[str]) -> l
     written = []
     for side, name in LISTS.items():
         path = tree / name
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
         found = []
         for line in filter(None, map(str.strip, lines)):
             place = PurePosixPath(line.partition("|")[0].replace("\\", "/"))
             listed = by_place.get((place.parent.name, place.name))
             if listed is None:
-                left_out.append(f"{name} lists {line}, which was not taken")
+                left_out.append(f"{name} lists {line[:_SHOWN_CHARS]!r}, which was not taken")
             else:
                 found.append(listed)
         key = layout.TRAIN_LIST if side == "train" else layout.VAL_LIST

@@ -1,27 +1,34 @@
 """README.md of the data sets, in the Hub's form: a YAML head, then Markdown. Facts in, text out."""
 
 import html
-import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
 
-from svc_core import layout
+from svc_core import layout, licence
 from svc_core.hub import contents
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents
 from svc_core.hub.repos import Repo
 from svc_core.hub.sharing import OwnerFacts
+from svc_core.raw import is_companion
 
-_NOT_STATED = "Not stated. Owner: put a LICENSE.txt beside the recordings and push again."
+_NOT_STATED = "Not stated. Owner: put a LICENSE file beside the recordings and push again."
 _NO_CONSENT = "No consent of the speaker is recorded here: do not publish or share this."
 _SHOWN_HASHES = 20
+_TITLES = {"raw": "recordings", "sliced": "clips", "features": "sidecars of the clips"}
+_MARKS = re.compile(r"[`*_\[\]#~]")
 
 
 def raw_card(repo: Repo, made: Contents, hub: Hub, heard: Sequence[str], owner: OwnerFacts) -> bytes:
-    count = sum(entry.key.startswith(f"{layout.RAW}/") for entry in made.entries)
-    about = f"{count} recordings of {_name(repo)} as they were uploaded, below `{contents.AUDIO}/`."
+    names = [entry.key for entry in made.entries if entry.key.startswith(f"{layout.RAW}/")]
+    beside = sum(is_companion(name) for name in names)
+    about = f"{len(names) - beside} recordings of {_name(repo)} as they were uploaded, below `{contents.AUDIO}/`"
+    about += f", with {beside} {'file' if beside == 1 else 'files'} that lay beside them." if beside else "."
     made_from = "From nothing: these are the originals. Their true names stand in `svc-jobs.json`."
-    return _card(repo, made, hub, owner, {"": about, "## Made from": made_from}, heard=heard, head=["viewer: false"])
+    return _card(repo, made, hub, owner, _Page({"": about, "## Made from": made_from}, heard, ["viewer: false"]))
 
 
 def sliced_card(repo: Repo, made: Contents, hub: Hub, owner: OwnerFacts, settings: Mapping[str, str]) -> bytes:
@@ -41,7 +48,7 @@ def sliced_card(repo: Repo, made: Contents, hub: Hub, owner: OwnerFacts, setting
         "## Settings": _table(["setting", "value"], settings),
         **_sources(made, "source"),
     }
-    return _card(repo, made, hub, owner, texts, heard=heard, head=head)
+    return _card(repo, made, hub, owner, _Page(texts, heard, head))
 
 
 def features_card(repo: Repo, made: Contents, hub: Hub, owner: OwnerFacts, models: Mapping[str, str]) -> bytes:
@@ -59,45 +66,49 @@ def features_card(repo: Repo, made: Contents, hub: Hub, owner: OwnerFacts, model
     prints |= {f"{part}, at the last push with": f"`{name}`" for part, name in models.items()}
     pinned = [entry.key.rpartition("/")[2].removesuffix(".json") for entry in made.entries if "wav" not in entry.inputs]
     prints |= {f"pretrained file of {name}": f"`{contents.PINS}/{name}.json`" for name in pinned}
-    texts = {"": about, "## Settings": _table(["part", "fingerprint of its settings"], prints)}
-    return _card(repo, made, hub, owner, texts, heard=[], head=["viewer: false"])
+    cut = Repo("sliced", repo.namespace, repo.name)
+    texts = {
+        "": about,
+        "## Settings": _table(["part", "fingerprint of its settings"], prints),
+        "## Made from": f"The clips that `{cut.id}` is for; `{contents.FILE}` names each with its sha256.",
+    }
+    return _card(repo, made, hub, owner, _Page(texts, [], ["viewer: false"]))
 
 
-def _card(
-    repo: Repo,
-    made: Contents,
-    hub: Hub,
-    owner: OwnerFacts,
-    texts: Mapping[str, str],
-    *,
-    heard: Sequence[str],
-    head: Sequence[str],
-) -> bytes:
+class _Page(NamedTuple):
+    """What differs between the kinds: sections by title, paths of sounds to hear, and lines of the YAML head."""
+
+    texts: Mapping[str, str]
+    heard: Sequence[str]
+    head: Sequence[str]
+
+
+def _card(repo: Repo, made: Contents, hub: Hub, owner: OwnerFacts, page: _Page) -> bytes:
     namespace = repo.namespace
     command = f"svc-jobs hub pull {repo.kind} --speaker {shlex.quote(repo.name)} --namespace {namespace} -w WORKSPACE"
     use = (
         f"```\n{command}\n```\n\nIt checks each file against `{contents.FILE}`, which lists them all with their sha256."
     )
-    sections = dict(texts)
-    if heard:
-        sounds = (f'<audio controls src="{hub.url(repo)}/resolve/main/{path}"></audio>' for path in heard)
+    sections = dict(page.texts)
+    if page.heard:
+        sounds = (f'<audio controls src="{hub.url(repo)}/resolve/main/{quote(path)}"></audio>' for path in page.heard)
         sections["## Examples"] = "\n\n".join(sounds)
     sections |= {
         "## Use": use,
-        "## Content": f"{len(made.files)} files, {made.size} bytes, format {made.format} of svc-jobs.",
-        "## Licence": f"```\n{owner.licence.replace('```', '')}\n```" if owner.licence else _NOT_STATED,
+        "## Content": f"{len(made.files)} files, {made.size / 1e6:.1f} MB, format {made.format} of svc-jobs.",
+        "## Licence": licence.quoted(owner.licence) if owner.licence else _NOT_STATED,
         "## Consent": _consent(owner),
     }
-    title = f"# {repo.kind}: {_name(repo)}"
+    title = f"# {_name(repo)}: {_TITLES[repo.kind]}"
     body = [title, *(f"{name}\n\n{text}" if name else text for name, text in sections.items())]
-    return ("\n".join(_head(owner, head)) + "\n\n" + "\n\n".join(body) + "\n").encode("utf-8")
+    return ("\n".join(_head(owner, page.head)) + "\n\n" + "\n\n".join(body) + "\n").encode("utf-8")
 
 
 def _head(owner: OwnerFacts, more: Sequence[str]) -> list[str]:
-    licence = ["license: other"] if owner.licence else []
+    stated = ["license: other"] if owner.licence else []
     return [
         "---",
-        *licence,
+        *stated,
         "task_categories:",
         "- audio-to-audio",
         "tags:",
@@ -109,7 +120,8 @@ def _head(owner: OwnerFacts, more: Sequence[str]) -> list[str]:
 
 
 def _name(repo: Repo) -> str:
-    return html.escape(json.dumps(repo.name, ensure_ascii=False))
+    """The speaker, without what Markdown or HTML would act on."""
+    return _MARKS.sub(r"\\\g<0>", html.escape(repo.name, quote=False))
 
 
 def _consent(owner: OwnerFacts) -> str:

@@ -23,6 +23,8 @@ Operation = CommitOperationAdd | CommitOperationDelete
 PATIENCE_S = 600.0
 """How long one request is repeated while the Hub is busy or cannot be reached."""
 _FIRST_S, _LONGEST_S = 0.5, 30.0
+QUIET_S = 5.0
+"""A request that is repeated for longer than this is worth a word."""
 _READ_ONLY = frozenset(("read",))
 
 
@@ -48,6 +50,8 @@ class Hub:
     endpoint: str | None = None
     token: str | None = field(default=None, repr=False)
     patience_s: float = PATIENCE_S
+    notice: Callable[[str], None] = field(default=lambda sentence: None, repr=False)
+    """Gets one sentence for a request that has to wait."""
 
     def __post_init__(self) -> None:
         check_namespace(self.namespace)
@@ -68,14 +72,19 @@ class Hub:
             )
 
     def check_writable(self) -> None:
-        """Raises ConfigError where there is no token, or one that can only read."""
+        """Raises ConfigError where there is no token, one that can only read, or one of another namespace."""
         self.check_online()
         known = self._ask(self._api.whoami, f"the Hub at {self._api.endpoint}")
-        token = known.get("auth", {}).get("accessToken", {})
-        if token.get("role") in _READ_ONLY:
+        whose = f"the token of {known.get('name')!r} for {self._api.endpoint}"
+        if known.get("auth", {}).get("accessToken", {}).get("role") in _READ_ONLY:
+            raise ConfigError(f"{whose} can only read: give HF_TOKEN one with the right to write")
+        # A Hub that does not name the organisations is asked later, by the push itself.
+        organisations = known.get("orgs")
+        mine = [str(known.get("name")), *(str(one.get("name")) for one in organisations or ())]
+        if organisations is not None and self.namespace.casefold() not in map(str.casefold, mine):
             raise ConfigError(
-                f"the token of {known.get('name')!r} for {self._api.endpoint} can only read: "
-                "give HF_TOKEN one with the right to write"
+                f"{whose} may write for {' and '.join(mine)}, not for {self.namespace!r}: correct the namespace, or "
+                "give HF_TOKEN a token of it"
             )
 
     def head(self, repo: Repo, revision: str | None = None) -> str | None:
@@ -121,13 +130,19 @@ class Hub:
         )
 
     def create(self, repo: Repo) -> None:
-        """Makes the repository where there is none. Raises ConfigError where it is public and shall not be."""
+        """Makes the repository where there is none.
+
+        Raises ConfigError where recordings, or what was made of them, would go into a public one and shall not. A model
+        goes where it is: to be pushed at all it needs the consent to sharing it.
+        """
         place = self._place(repo)
         self._ask(
             lambda: self._api.create_repo(repo.id, repo_type=repo.type, private=self.private, exist_ok=True), place
         )
+        if not self.private or repo.kind == "model":
+            return
         info = self._ask(lambda: self._api.repo_info(repo.id, repo_type=repo.type), place)
-        if self.private and info.private is False:
+        if info.private is False:
             raise ConfigError(f"{place} is public: make it private there, or push with --public and the consent for it")
 
     def preupload(self, repo: Repo, addition: CommitOperationAdd) -> bool:
@@ -168,7 +183,7 @@ class Hub:
 
     def _ask(self, request: Callable[[], Answer], where: str) -> Answer:
         """The answer, after waiting as long as the Hub asks; our own growing pauses where it does not say."""
-        began_s, pause_s = time.monotonic(), _FIRST_S
+        began_s, pause_s, is_said = time.monotonic(), _FIRST_S, False
         while True:
             try:
                 return request()
@@ -183,5 +198,9 @@ class Hub:
                 lasting = not isinstance(reason, Transient) or isinstance(reason, Conflict)
                 if lasting or wait_s > left_s:
                     raise reason from error
+                if not is_said and self.patience_s - left_s + wait_s > QUIET_S:
+                    is_said = True
+                    what = str(reason).removesuffix(": run the same command again")
+                    self.notice(f"{what}: asking again, for up to {left_s:.0f} s")
             time.sleep(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_S)

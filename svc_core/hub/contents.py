@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from svc_core import files, layout, manifest
+from svc_core import consent, files, layout, manifest
 from svc_core.errors import BadInput, ConfigError, Damaged
 from svc_core.hub.repos import Kind, Repo
 
@@ -19,7 +19,7 @@ RECORDS = "records.jsonl"
 CARD = "README.md"
 FORMAT = 1
 AUDIO, TABLES, SHARDS, PINS, EXAMPLES = "audio", "data", "shards", "models", "examples"
-CONSENT = "consent.json"
+CONSENT = consent.FILE
 FOLDERS = (AUDIO, TABLES, SHARDS, PINS, EXAMPLES)
 
 
@@ -97,7 +97,7 @@ def parse(data: bytes, repo: Repo) -> Contents:
         if isinstance(value, dict) and isinstance(value.get("format"), int) and value["format"] > FORMAT:
             raise ConfigError(f"{repo.id} was written by a newer svc-jobs (format {value['format']}): update svc-jobs")
         found = Contents.model_validate(value)
-    except (ValueError, ValidationError):
+    except (ValueError, ValidationError, RecursionError):
         raise BadInput(f"{repo.id}/{FILE} is damaged: push again into a new repository, or restore it") from None
     if (found.kind, found.name) != (repo.kind, repo.name):
         raise ConfigError(
@@ -164,7 +164,7 @@ def _rows(data: bytes, repo: Repo) -> Iterator[tuple[str, str]]:
         for line in data.decode("utf-8").split("\n")[:-1]:
             row = json.loads(line)
             yield row["key"], record_line(row["record"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Damaged(f"{repo.id}/{RECORDS} is no list of records: push it again") from None
 
 

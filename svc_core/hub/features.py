@@ -13,13 +13,13 @@ from svc_core.hub import cards, contents, tars
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
 from svc_core.hub.packing import Locate, Offer, Packed, Put, Row, read_member
-from svc_core.hub.place import Place, as_place
 from svc_core.hub.pull import Pulled, pull, stamped
 from svc_core.hub.push import Pushed, push
 from svc_core.hub.repos import Repo
 from svc_core.hub.sharing import check_shareable, owner_facts, recorded_config
 from svc_core.hub.snapshot import Snapshot
 from svc_core.manifest import FileRecord
+from svc_core.place import Place, as_place
 
 
 def push_features(root: Path | Place, speaker: str, hub: Hub) -> Pushed:

@@ -8,8 +8,8 @@ from svc_core import files
 from svc_core.errors import BadInput
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
-from svc_core.hub.place import Place
 from svc_core.hub.repos import Repo
+from svc_core.place import Place
 
 SHARD_BYTES = 400_000_000
 """A shard is closed before it would pass this; the Hub likes 256 to 512 MB."""

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from svc_core import files, layout, manifest
 from svc_core.errors import Damaged, from_os_error
-from svc_core.hub import place
+from svc_core.hub import noted
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Entry, Member
 from svc_core.hub.packing import Put
-from svc_core.hub.place import Place
 from svc_core.hub.repos import Repo
 from svc_core.hub.snapshot import Snapshot, existing, scratch
 from svc_core.manifest import FileRecord
+from svc_core.place import Place
 
 
 class Pulled(manifest.Record):
@@ -72,7 +72,7 @@ def pull(hub: Hub, landing: Landing, revision: str | None, choose: Choose | None
         except OSError as error:
             raise from_os_error(error, error.filename or landing.place.root) from error
     repo = landing.repo
-    place.note(landing.place, repo.kind, repo.name, place.HubRecord(repo=repo.id, pulled=seen.commit))
+    noted.note(landing.place, repo.kind, repo.name, noted.HubRecord(repo=repo.id, pulled=seen.commit))
     return Pulled(
         repo=repo.id,
         revision=seen.commit,

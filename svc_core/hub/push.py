@@ -14,9 +14,9 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-from svc_core import files, manifest
+from svc_core import files, layout, manifest
 from svc_core.errors import BadInput, Conflict
-from svc_core.hub import contents, place
+from svc_core.hub import contents, noted
 from svc_core.hub.client import Blob, Hub, Operation
 from svc_core.hub.contents import Contents, Entry, HubFile, Member
 from svc_core.hub.packing import Offer, Packed, Packing, Row, changed, is_small, shard_groups
@@ -52,9 +52,7 @@ def push(hub: Hub, packing: Packing) -> Pushed:
         Conflict, Transient: others keep changing it, or the Hub cannot be reached; what was sent is not sent again.
     """
     hub.check_writable()
-    offers, repo = packing.offers(), packing.repo
-    if not offers:
-        raise BadInput(f"{packing.place.name} has no {repo.kind} of {repo.name!r} to push: run the stage that makes it")
+    offers, repo = _offers(packing), packing.repo
     for _ in range(TRIES):
         hub.create(repo)
         if (seen := snapshot(hub, repo)) is None:
@@ -65,9 +63,18 @@ def push(hub: Hub, packing: Packing) -> Pushed:
         except Conflict:
             time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311
             continue
-        place.note(packing.place, repo.kind, repo.name, place.HubRecord(repo=repo.id, pushed=pushed.revision))
+        noted.note(packing.place, repo.kind, repo.name, noted.HubRecord(repo=repo.id, pushed=pushed.revision))
         return pushed
     raise Conflict(f"{repo.id} was changed by others {TRIES} times meanwhile: run the same command again")
+
+
+def _offers(packing: Packing) -> dict[str, Offer]:
+    """Raises BadInput where the workspace has nothing of this kind."""
+    if offers := packing.offers():
+        return offers
+    repo = packing.repo
+    first = f"put recordings into {layout.raw_dir(repo.name)}/" if repo.kind == "raw" else "run the stage that makes it"
+    raise BadInput(f"{packing.place.name} has no {repo.kind} of {repo.name!r} to push: {first}")
 
 
 def _kept(seen: Snapshot, offers: Mapping[str, Offer], packing: Packing) -> dict[str, Entry]:

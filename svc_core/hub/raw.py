@@ -11,12 +11,12 @@ from svc_core.hub import cards, contents, paths
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
 from svc_core.hub.packing import Offer, Packed, Put, Row
-from svc_core.hub.place import Place, as_place
 from svc_core.hub.pull import Pulled, pull
 from svc_core.hub.push import Pushed, push
 from svc_core.hub.repos import Repo
 from svc_core.hub.sharing import check_shareable, owner_facts
 from svc_core.manifest import FileRecord
+from svc_core.place import Place, as_place
 from svc_core.raw import RawFile, is_junk
 
 EXAMPLES = 2
@@ -97,9 +97,10 @@ class Raw:
                 else:
                     different.append(member.key)
         if different:
+            more = f" and {len(different) - 1} more" if len(different) > 1 else ""
             raise BadInput(
-                f"{self.place.name}/{different[0]} and {len(different) - 1} others differ from {self.repo.id}: "
-                "recordings are never replaced, rename or remove yours first"
+                f"{self.place.name}/{different[0]}{more}: not what {self.repo.id} has under that name, and recordings "
+                "are never replaced: rename or remove yours first"
             )
         return standing
 

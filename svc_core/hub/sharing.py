@@ -3,14 +3,11 @@
 from typing import NamedTuple
 
 from svc_core import config as configs
-from svc_core import consent, layout
+from svc_core import consent, layout, licence
 from svc_core.config import Config
 from svc_core.consent import Consent, Use
 from svc_core.hub.client import Hub
-from svc_core.hub.place import Place
-
-_LICENCE_NAMES = frozenset(("license.txt", "licence.txt", "license.md", "licence.md"))
-_LICENCE_CHARS = 4_000
+from svc_core.place import Place
 
 
 class OwnerFacts(NamedTuple):
@@ -35,10 +32,10 @@ def owner_facts(place: Place, speaker: str) -> OwnerFacts:
     place.bring([layout.consent_key(speaker)])
     folder = f"{layout.raw_dir(speaker)}/"
     for file in place.raw.files(speaker):
-        if file.key.removeprefix(folder).lower() in _LICENCE_NAMES:
+        if licence.is_licence(file.key.removeprefix(folder)):
             place.bring([file.key])
-            text = (place.root / file.key).read_text(encoding="utf-8", errors="replace")
-            return OwnerFacts(text[:_LICENCE_CHARS].strip() or None, consent.read(place.root, speaker))
+            text = licence.text_of((place.root / file.key).read_bytes())
+            return OwnerFacts(text, consent.read(place.root, speaker))
     return OwnerFacts(None, consent.read(place.root, speaker))
 
 

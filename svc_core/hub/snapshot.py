@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from svc_core import files
+from svc_core import files, layout
 from svc_core.errors import BadInput, Damaged
 from svc_core.hub import contents
 from svc_core.hub.client import Blob, Hub
@@ -91,7 +91,7 @@ def existing(hub: Hub, repo: Repo, revision: str | None) -> Snapshot:
 @contextmanager
 def scratch(root: Path, name: str, *, keep: bool = False) -> Iterator[Path]:
     """A folder of the workspace that nothing lists, gone at the end; with `keep` an error leaves it, to go on with."""
-    folder = root / f"{files.TEMP_PREFIX}hub-{name}"
+    folder = root / f"{layout.HUB_SCRATCH}{name}"
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,12 @@ from svc_core import layout, manifest
 from svc_core.hub.client import Hub
 from svc_core.hub.features import Features
 from svc_core.hub.model import Model
-from svc_core.hub.place import HubRecord, Place, as_place
+from svc_core.hub.noted import HubRecord
 from svc_core.hub.raw import Raw
 from svc_core.hub.repos import Kind, Repo
 from svc_core.hub.sliced import Sliced
 from svc_core.hub.snapshot import snapshot
+from svc_core.place import Place, as_place
 
 _PARTS: dict[Kind, type[Raw] | type[Sliced] | type[Features] | type[Model]] = {
     "raw": Raw,

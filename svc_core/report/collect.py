@@ -17,7 +17,6 @@ from svc_core.features import sidecar
 from svc_core.filelists import Filelists
 from svc_core.files import sha256_bytes
 from svc_core.plan import SlicePlan
-from svc_core.release import SUMS_FILE
 
 PITCH_CLIPS_PER_SPEAKER = 200
 
@@ -107,7 +106,7 @@ def _conversions(root: Path) -> list[Converted]:
 def _hashes(root: Path, voice: str) -> dict[str, str]:
     """sha256 of the files that pin a result: checkpoints and release."""
     hashes: dict[str, str] = {}
-    sums = root / layout.release_dir(voice) / SUMS_FILE
+    sums = root / layout.release_dir(voice) / layout.SUMS_NAME
     if sums.is_file():
         for line in sums.read_text(encoding="utf-8").splitlines():
             digest, _, name = line.partition("  ")

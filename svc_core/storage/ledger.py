@@ -158,7 +158,7 @@ def _digest(value: Any) -> str:
 def _read(store: Store, key: str) -> _Page:
     try:
         data = read_all(store, key)
-        if key.endswith(f"/{places.SUMS}"):
+        if key.endswith(f"/{layout.SUMS_NAME}"):
             digest = files.sha256_bytes(data)
             return _Page(key, list(_sums(key, data)), Said(digest, digest), {}, None)
         value = as_json(data)

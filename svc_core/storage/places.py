@@ -8,8 +8,7 @@ from svc_core import files, layout
 from svc_core.storage.store import key_problem
 
 STAGES = ("raw", "clips", "sidecars", "records", "checkpoints", "converted", "reports", "release", "other")
-"""In the order of the data's way; `records` are the lists, records, ids and configs."""
-SUMS = "SHA256SUMS"
+"""In the order of the data's way; `records` are the lists, records, ids, configs and consents."""
 LEASES = f"{layout.LEASES}/"
 PROBES = "data/prep/doctor/"
 RAW = f"{layout.RAW}/"
@@ -17,7 +16,7 @@ RECORD_PREFIXES = (f"{layout.MANIFESTS}/", "logs/44k/", "reports/", "models/")
 """All records stand below these."""
 
 _RECORDS = re.compile(
-    rf"{layout.MANIFESTS}/.+\.json|logs/44k/[^/]+/latest\.json|reports/[^/]+/(evaluation|report)\.json|models/[^/]+/{SUMS}"
+    rf"{layout.MANIFESTS}/.+\.json|logs/44k/[^/]+/latest\.json|reports/[^/]+/(evaluation|report)\.json|models/[^/]+/{layout.SUMS_NAME}"
 )
 _RECEIPT = re.compile(rf"{layout.MANIFESTS}/[^/]+/receipt\.json")
 _PLACES: tuple[tuple[str, str], ...] = (
@@ -25,6 +24,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
     (r"data/44k/([^/]+)/wavs/[^/]+\.wav", "clips"),
     (r"data/44k/([^/]+)/wavs/.+", "sidecars"),
     (rf"{layout.MANIFESTS}/(?:slice|features)/([^/]+)/.+", "records"),
+    (rf"{layout.CONSENTS}/([^/]+)\.json", "records"),
     (rf"(?:data/prep/|{layout.SPEAKER_MAP}$|app/configs/)().*", "records"),
     (r"logs/44k/([^/]+)/.+", "checkpoints"),
     (r"converted/([^/]+)/.+", "converted"),

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from svc_core import files, manifest
+from svc_core import files, layout, manifest
 from svc_core.errors import BadInput
 from svc_core.manifest import FileRecord
 from svc_core.storage import places
@@ -94,7 +94,7 @@ def carry_out(
     for key, content in _copy(plan, workers, on_bytes):
         arrived[key] = content
         yield Step("copied", key, content.version.size)
-    sums = [key for key in plan.records if key.endswith(places.SUMS)]
+    sums = [key for key in plan.records if key.endswith(layout.SUMS_NAME)]
     for part in (sums, plan.records[len(sums) :]):  # records of files that name the lists of hashes come after those
         steps = in_threads(partial(_bring_record, plan, arrived), part, workers)
         for key, content, written in list(steps) if part is sums else steps:
@@ -108,7 +108,7 @@ def carry_out(
 
 
 def _records_order(key: str) -> tuple[bool, str]:
-    return not key.endswith(places.SUMS), key
+    return not key.endswith(layout.SUMS_NAME), key
 
 
 def _check_keys(source: Inventory, kept: Iterable[str]) -> None:

@@ -2,13 +2,15 @@
 
 import os
 import secrets
+import shutil
+import stat
 import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from svc_core import files
-from svc_core.errors import BadInput
+from svc_core import files, layout
+from svc_core.errors import BadInput, from_os_error
 from svc_core.storage import lease, places
 from svc_core.storage.folder import FolderStore, version_of
 from svc_core.storage.ledger import read_ledger
@@ -56,6 +58,7 @@ def find_unused(store: Store, *, now_s: float, older_than_s: float = YOUNG_S) ->
         elif places.checkpoint_place(item.key):
             checkpoints.append(item)
     found += _unnamed_checkpoints(store, checkpoints, ledger.said.keys())
+    found += [one for one, modified_s in _hub_scratch(store) if modified_s <= now_s - older_than_s]
     return sorted(found, key=lambda one: (not places.is_record(one.key), one.key))
 
 
@@ -63,7 +66,10 @@ def remove(store: Store, unused: Sequence[Unused], *, at_once: int = 1000) -> It
     """Deletes in the given order, so many keys at once; yields each part when it is gone."""
     for start in range(0, len(unused), at_once):
         part = unused[start : start + at_once]
-        store.delete([one.key for one in part])
+        store.delete([one.key for one in part if not _is_hub_scratch(one.key)])
+        for one in part:
+            if isinstance(store, FolderStore) and _is_hub_scratch(one.key):
+                _remove_folder(store.root / one.key)
         yield part
 
 
@@ -88,6 +94,38 @@ def _unnamed_checkpoints(store: Store, items: list[Stored], records: Collection[
             yield Unused(item.key, item.version.size, "latest.json does not name it")
 
 
+def _hub_scratch(store: Store) -> Iterator[tuple[Unused, float]]:
+    """Folders that a killed push or pull left, each as one thing, and when something in it was written last."""
+    if not isinstance(store, FolderStore) or not store.root.is_dir():
+        return
+    for entry in os.scandir(store.root):
+        if _is_hub_scratch(entry.name) and entry.is_dir(follow_symlinks=False):
+            held = [one for path in Path(entry.path).rglob("*") if (one := _status(path)) is not None]
+            size = sum(one.st_size for one in held if stat.S_ISREG(one.st_mode))
+            written_s = max((one.st_mtime for one in held), default=entry.stat().st_mtime)
+            yield Unused(entry.name, size, "left by a push to the Hub, or a pull"), written_s
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:  # the push is at work
+        return None
+
+
+def _is_hub_scratch(key: str) -> bool:
+    return key.startswith(layout.HUB_SCRATCH) and "/" not in key
+
+
+def _remove_folder(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass  # a push or a pull was done with it meanwhile
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+
+
 def _listed(store: Store) -> Iterator[Stored]:
     yield from store.list()
     if not isinstance(store, FolderStore):
@@ -98,5 +136,5 @@ def _listed(store: Store) -> Iterator[Stored]:
         for name in names:
             path = Path(place) / name
             if name.startswith(files.TEMP_PREFIX) and path.is_file():
-                stat = path.stat()
-                yield Stored(path.relative_to(store.root).as_posix(), version_of(stat), stat.st_mtime)
+                status = path.stat()
+                yield Stored(path.relative_to(store.root).as_posix(), version_of(status), status.st_mtime)

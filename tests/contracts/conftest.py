@@ -72,7 +72,13 @@ def real_hub(hub_source, monkeypatch):
         HfApi(token=hub.token).delete_repo(repo.id, repo_type=repo.type, missing_ok=True)
 
 
-@pytest.fixture(params=hubs())
+@pytest.fixture
 def hub(request):
-    """Every Hub there is."""
+    """Every Hub there is; a test that looks inside of the server has the one on loopback."""
     return request.getfixturevalue(request.param)
+
+
+def pytest_generate_tests(metafunc):
+    if "hub" in metafunc.fixturenames:
+        there = ["loopback_hub"] if "hub_server" in metafunc.fixturenames else hubs()
+        metafunc.parametrize("hub", there, indirect=True)

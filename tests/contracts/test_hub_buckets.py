@@ -8,9 +8,6 @@ from hub_workspace import agree, content
 from servers.processes import BUCKET
 from test_hub_round_trips import wanted
 
-# huggingface_hub 2.4 uploads large files through an argument that its HTTP library is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
 
 @pytest.fixture
 def url(seaweed, aws):

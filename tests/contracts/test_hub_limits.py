@@ -11,8 +11,6 @@ from svc_core.audio.prepare import ClipRecord, RecordingRecord
 from svc_core.hub import packing, pull_features, pull_sliced, push_features, push_sliced
 from svc_core.manifest import FileRecord
 
-# huggingface_hub 2.4 uploads large files through an argument that its HTTP library is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 RECORDINGS, CLIPS = 100, 45
 """4,500 clips of 8 s."""
 SECONDS = 8

@@ -24,11 +24,8 @@ from svc_core.hub import (
     push_raw,
     push_sliced,
 )
-from svc_core.hub.place import HubRecord
+from svc_core.hub.noted import HubRecord
 from svc_core.manifest import restamped
-
-# huggingface_hub 2.4 uploads large files through an argument that its HTTP library is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 PAIRS = {
     "raw": (push_raw, pull_raw, ("raw", "consents")),
@@ -167,6 +164,19 @@ def test_a_release_is_a_whole_and_its_tag_stays(hub, made, empty):
     pull_model(empty, made.speaker, hub, revision="step-6")
     assert (empty / "models" / made.speaker / "G_6.pth").is_file()
     assert not (empty / "models" / made.speaker / "G_9.pth").exists()
+
+
+def test_a_file_of_the_owner_beside_a_release_outlives_a_pull(hub, made, empty):
+    agree(made.root, made.speaker)
+    push_model(made.root, made.speaker, hub)
+    mine = empty / "models" / made.speaker / "LICENSE"
+    write_release(empty, made.speaker, step=3)
+    mine.write_text("mine")
+    pull_model(empty, made.speaker, hub)
+    assert mine.read_text() == "mine"
+    assert not mine.with_name("G_3.pth").exists()
+    mine.unlink()
+    assert content(empty, "models") == content(made.root, "models")
 
 
 def test_nothing_is_shared_without_consent(hub, made):

@@ -185,17 +185,18 @@ def test_a_foreign_tree_keeps_its_ids_and_says_what_it_left_out(svc_jobs, tmp_pa
     (anna / "Take 0.wav.f0.npy").write_bytes(b"\x93NUMPY" + b"cos\nsystem\n(S'touch canary'\ntR.")
     (tree / "filelists").mkdir()
     lines = ["./dataset/44k/Anna/Take 0.wav", ".\\dataset\\44k\\Anna\\Take 1.wav|x", "./dataset/44k/Anna/none.wav"]
-    (tree / "filelists/train.txt").write_text("\n".join(lines))
+    (tree / "filelists/train.txt").write_bytes("\n".join([*lines, "\x1b[31m"]).encode() + b"\xff")
     (tree / "filelists/val.txt").write_text("./dataset/44k/Anna/Take 2.wav\n./dataset/44k/Anna/Take 3.wav\n")
     ran = svc_jobs("import41", tree, "-w", tmp_path / "w", "--voice", "duet", "--json")
     assert ran.code == 0, ran.err
     answer = json.loads(ran.out)
     assert answer["speakers"] == {"Anna": 0, "Böb": 1}
     assert answer["clips"] == 7
-    assert len(answer["left_out"]) == 3
+    assert len(answer["left_out"]) == 4
     said = " ".join([*answer["left_out"], *answer["notes"]])
-    for text in ("copy.wav", "stereo.wav is not mono PCM16", "none.wav, which was not taken", "fork_setting", "fp32"):
+    for text in ("copy.wav", "stereo.wav is not mono PCM16", "none.wav', which was not taken", "fork_setting", "fp32"):
         assert text in said
+    assert "\x1b" not in said
     config = json.loads((tmp_path / "w" / layout.config_key("duet")).read_text())
     assert (config["train"]["batch_size"], config["model"]["n_speakers"]) == (4, 200)
     for stage in ("prepare", "slice", "filelists"):
@@ -207,12 +208,17 @@ def test_a_foreign_tree_keeps_its_ids_and_says_what_it_left_out(svc_jobs, tmp_pa
     assert not Path("canary").exists()
 
 
+NO_NUMBER = json.dumps({"train": {}, "data": {}, "model": {"n_speakers": "many"}})
+
+
 @pytest.mark.parametrize(
     ("break_it", "code", "text"),
     [
         (lambda tree: (tree / "configs/config.json").unlink(), 66, "does not exist"),
         (lambda tree: (tree / "configs/config.json").write_text("{"), 78, "is not JSON"),
         (lambda tree: (tree / "configs/config.json").write_text("{}"), 78, "lacks the blocks"),
+        (lambda tree: (tree / "configs/config.json").write_text("[" * 200_000), 78, "is not JSON"),
+        (lambda tree: (tree / "configs/config.json").write_text(NO_NUMBER), 78, "model.n_speakers"),
         (lambda tree: [path.unlink() for path in tree.rglob("*.wav")], 66, "holds no clip"),
         (lambda tree: (tree / "dataset").rename(tree / "data"), 66, "no speaker's folder"),
         (lambda tree: (tree / "dataset/44k/Anna").rename(tree / "dataset/44k/a|b"), 78, "speaker name"),

@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(items):
     # huggingface_hub 2.4 uploads large files through an argument that its HTTP library is about to drop.
     known = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
     for item in items:
-        if "hub_server" in getattr(item, "fixturenames", ()):
+        if {"hub_server", "hub"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(known)
 
 

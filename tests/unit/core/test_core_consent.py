@@ -49,7 +49,7 @@ def test_who_is_missing_is_named_with_the_command(tmp_path, changes, reason):
         consent.require(tmp_path, ["alice", "bob", "carol"])
     text = str(refused.value)
     assert f"(bob: {reason}; carol: none is recorded)" in text
-    assert "svc-jobs consent -w WORKSPACE --speaker 'bob'" in text
+    assert "svc-jobs consent -w WORKSPACE --speaker bob --own-voice" in text
     assert "alice" not in text
     assert consent.lacking(tmp_path, ["alice", "bob"], Use.SHARE_MODEL) == {"bob": reason}
 
@@ -86,3 +86,10 @@ def test_any_record_survives_json_or_is_refused(own, by, uses):
     made = of("a", **facts)
     assert Consent.model_validate(json.loads(made.model_dump_json())) == made
     assert (consent.problem(made, Use.SHARE_MODEL) is None) == (Use.SHARE_MODEL in uses)
+
+
+def test_the_command_that_is_named_allows_what_was_wanted_and_the_usual(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        consent.require(tmp_path, ["carol"], Use.SHARE_RECORDINGS)
+    for use in Use:
+        assert f"--use {use.value}" in str(refused.value)

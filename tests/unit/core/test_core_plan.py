@@ -70,6 +70,7 @@ def test_what_a_folder_of_the_real_world_holds(tmp_path):
     tone(tmp_path / "raw/alice/same.wav", seed=1)
     (tmp_path / "raw/alice/.DS_Store").write_bytes(b"junk")
     (tmp_path / "raw/alice/transcript.txt").write_text("hello")
+    (tmp_path / "raw/alice/LICENSE").write_text("CC BY 4.0")
     (tmp_path / "raw/alice/empty.wav").write_bytes(b"")
     (tmp_path / "raw/alice/text.wav").write_text("this is no sound, whatever its name says")
     (tmp_path / "raw/alice/__MACOSX").mkdir()
@@ -80,7 +81,7 @@ def test_what_a_folder_of_the_real_world_holds(tmp_path):
     assert {Path(item.key).name for item in made.to_slice()} == {"same.wav", "Ünïcödé 録音.flac"}
     assert {Path(item.key).name for item in made.recordings if item.error} == {"empty.wav", "text.wav"}
     assert sum(item.duplicate_of is not None for item in made.recordings) == 1
-    assert len(made.ignored) == 2
+    assert len(made.ignored) == 3
     assert sum(item.seconds for item in made.to_slice()) == pytest.approx(3.0)
 
 

@@ -71,6 +71,13 @@ def test_anything_else_is_no_manifest(data):
         contents.parse(data, REPO)
 
 
+def test_a_manifest_too_deep_to_read_is_none_either():
+    with pytest.raises(BadInput, match="damaged"):
+        contents.parse(b"[" * 200_000, REPO)
+    with pytest.raises(Damaged, match="no list of records"):
+        contents.parse_records(b"[" * 200_000 + b"\n", [], REPO)
+
+
 def test_a_newer_format_and_another_speaker_are_said():
     with pytest.raises(ConfigError, match="newer svc-jobs"):
         contents.parse(made(format=2).to_bytes(), REPO)

@@ -129,6 +129,7 @@ def test_places_of_keys():
     ]  # fmt: skip
     assert places.place_of("data/44k/spk_map.json") == ("records", "")
     assert places.place_of("data/prep/manifests/slice/alice/a.json") == ("records", "alice")
+    assert places.place_of("consents/alice.json") == ("records", "alice")
     assert places.place_of("notes.txt") == ("other", "")
     assert places.is_record(small.LATEST)
     assert not places.is_record("logs/44k/alice/other.json")

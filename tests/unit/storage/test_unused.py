@@ -95,3 +95,25 @@ def test_the_clock_is_the_stores_and_the_probe_goes():
     store = MemoryStore()
     assert abs(clock_s(store) - time.time()) < 60
     assert small.keys(store) == []
+
+
+def test_what_a_killed_push_or_pull_left_goes_as_a_whole(store):
+    folders = [store.root / f".tmp-hub-{name}" for name in ("pull-me-raw-alice", "push-me-alice", "clips-train-0")]
+    for folder in folders:
+        files.write_bytes(folder / "data" / ".cache" / "shard.parquet", b"x" * 10)
+        files.write_bytes(folder / "svc-jobs.json", b"{}")
+    kept = folders.pop()
+    os.utime(kept / "svc-jobs.json", (time.time() + LATER_S,) * 2)
+    found = find_unused(store, now_s=time.time() + LATER_S)
+    assert {(one.key, one.size) for one in found} == {(folder.name, 12) for folder in folders}
+    before = set(small.keys(store))
+    assert list(remove(store, found))
+    assert not any(folder.exists() for folder in folders)
+    assert (kept / "data" / ".cache" / "shard.parquet").is_file(), "somebody is at work there"
+    assert set(small.keys(store)) == before
+
+
+def test_a_link_that_looks_like_a_push_is_left_alone(store, tmp_path):
+    files.write_bytes(tmp_path / "mine" / "song.wav", b"x")
+    (store.root / ".tmp-hub-push-x").symlink_to(tmp_path / "mine")
+    assert unused(store) == {}
