@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 import typer
@@ -34,6 +35,17 @@ COMMANDS = {
     "models": "List, fetch and verify pretrained encoders and f0 predictors.",
 }
 
+# Where a command stands, if not in jobs.commands: a function of its name, or an `app` with commands of its own.
+MODULES = {
+    "models": "jobs.models",
+    "workspace": "jobs.workspace_commands",
+    "hub": "jobs.hub_commands",
+    "consent": "jobs.consent",
+    "export41": "jobs.compat41",
+    "import41": "jobs.compat41",
+    **dict.fromkeys(("submit", "status", "logs", "cancel"), "jobs.cluster.commands"),
+}
+
 
 class LazyGroup(TyperGroup):
     """Lists stubs; the real command is imported when it is called."""
@@ -51,9 +63,13 @@ class LazyGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """The real command, a `TyperCommand` or `TyperGroup`."""
-    from jobs import commands
-
-    return commands.command_named(name)
+    place = import_module(MODULES.get(name, "jobs.commands"))
+    if hasattr(place, "app"):
+        place.app.info.help = COMMANDS[name]
+        return typer.main.get_command(place.app)
+    real = typer.Typer(add_completion=False, rich_markup_mode=None)
+    real.command(name, help=COMMANDS[name])(getattr(place, {"slice": "slice_"}.get(name, name)))
+    return typer.main.get_command(real)
 
 
 app = typer.Typer(cls=LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)

@@ -1,6 +1,5 @@
 """Every command of `svc-jobs`, thin: parse, open the workspace, call the stage, answer."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from jobs import argo
-from jobs.cli import COMMANDS
 from jobs.console import Console, StageResult
 from jobs.inputs import local_files
 from jobs.session import Session, open_workspace
@@ -52,16 +50,6 @@ ClipsOnHub = Annotated[
     ),
 ]
 Base = Annotated[str | None, typer.Option("--base", help="G_0.pth,D_0.pth of a model to fine-tune from.")]
-
-_GROUPS = {"models": "jobs.models", "workspace": "jobs.workspace_commands", "hub": "jobs.hub_commands"}
-"""Commands with commands of their own, and where they stand."""
-_ELSEWHERE = {
-    "consent": "jobs.consent",
-    "export41": "jobs.compat41",
-    "import41": "jobs.compat41",
-    **dict.fromkeys(("submit", "status", "logs", "cancel"), "jobs.cluster.commands"),
-}
-"""Commands that are a function of their name in another module."""
 
 
 def begin(workspace: str, scratch: str | None, json_: bool, quiet: bool, verbose: bool) -> Session:
@@ -161,6 +149,7 @@ def train(
     workspace: Workspace,
     base: Base = None,
     device: Device = "auto",
+    hub: ClipsOnHub = None,
     scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -169,12 +158,15 @@ def train(
     from jobs.stages.train import train as stage
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    answer(session.console, stage(session, device, base))
+    with _on_hub(session, hub) as there:
+        result = stage(there, device, base)
+    answer(session.console, result)
 
 
 def evaluate(
     workspace: Workspace,
     device: Device = "auto",
+    hub: ClipsOnHub = None,
     scratch: Scratch = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -183,7 +175,9 @@ def evaluate(
     from jobs.stages.evaluate import evaluate as stage
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    answer(session.console, stage(session, device))
+    with _on_hub(session, hub) as there:
+        result = stage(there, device)
+    answer(session.console, result)
 
 
 @with_convert_options
@@ -244,12 +238,19 @@ def publish(
 
 
 def report(
-    workspace: Workspace, scratch: Scratch = None, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False
+    workspace: Workspace,
+    hub: ClipsOnHub = None,
+    scratch: Scratch = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     from jobs.stages.report import write_report
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    answer(session.console, write_report(session))
+    with _on_hub(session, hub) as there:
+        result = write_report(there)
+    answer(session.console, result)
 
 
 @with_settings
@@ -317,22 +318,3 @@ def doctor(
     from jobs.doctor import examine
 
     return examine(workspace, Console(json_, quiet, verbose))
-
-
-def command_named(name: str) -> Any:
-    """The real command behind a name of `jobs.cli.COMMANDS`."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    if name in _GROUPS:
-        from importlib import import_module
-
-        app = import_module(_GROUPS[name]).app
-        app.info.help = COMMANDS[name]
-        return typer.main.get_command(app)
-    if name in _ELSEWHERE:
-        from importlib import import_module
-
-        function: Callable[..., None] = getattr(import_module(_ELSEWHERE[name]), name)
-    else:
-        function = globals()[{"slice": "slice_"}.get(name, name)]
-    app.command(name, help=COMMANDS[name])(function)
-    return typer.main.get_command(app)

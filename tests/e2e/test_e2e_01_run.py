@@ -64,7 +64,7 @@ def test_labels_find_it(trained, chart):
 
 
 def test_logs_are_lines_of_json_with_one_answer(trained, chart):
-    again = submit(chart, "svc-prepare", speaker="alice", **without_device())
+    again = submit(chart, "svc-prepare", speaker="alice", steps=6, **without_device())
     again.succeed()
     lines = [json.loads(line) for line in again.logs("prepare").splitlines() if line.startswith("{")]
     (answer,) = [line for line in lines if "status" in line]
@@ -73,11 +73,12 @@ def test_logs_are_lines_of_json_with_one_answer(trained, chart):
 
 
 def test_the_controller_counts_for_prometheus(trained, chart):
-    said = controller.metrics(chart)
+    # Argo's own figures name mutexes, and with them speakers; ours must not.
+    said = "\n".join(line for line in controller.metrics(chart).splitlines() if "svc_jobs_" in line)
     for stage in STAGES:
         assert f'svc_jobs_stage_seconds_count{{stage="{stage}",status="Succeeded"}}' in said
     assert 'svc_jobs_gpu_hours_total{stage="train"}' in said
-    assert "alice" not in said, "a label for each speaker would be one series for each"
+    assert "alice" not in said
 
 
 def test_a_second_submit_touches_no_data(trained, chart, bucket, durations):

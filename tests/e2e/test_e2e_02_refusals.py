@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import TOY
+from conftest import NAMESPACE, TOY
 from workflows import refusal, submit, workflow
 
 from k8s.render import CHART
@@ -94,7 +94,7 @@ def test_the_server_takes_every_rendered_object(chart, name):
 
 def of_default(rendered: str) -> str:
     """The objects, moved to the namespace `default`, with a policy's name of its own."""
-    return rendered.replace("svc-jobs-svc-e2e", "svc-jobs-dry-run")
+    return rendered.replace(f"svc-jobs-{NAMESPACE}", "svc-jobs-dry-run")
 
 
 def test_a_pod_holds_no_token_and_gets_nothing_from_the_api(trained, chart):

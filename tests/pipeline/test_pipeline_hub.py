@@ -126,10 +126,10 @@ def test_each_part_moves_by_hand_too(svc_jobs, hub_here, first, tmp_path, kind):
     assert svc_jobs("hub", "pull", "clips", *given[1:], "-w", there).code == 78
 
 
-def test_clips_go_straight_to_the_hub_and_features_come_from_there(svc_jobs, hub_here, finished, tmp_path):
+def test_clips_go_straight_to_the_hub_and_later_stages_bring_them_from_there(svc_jobs, hub_here, finished, tmp_path):
     root = tmp_path / "through"
     shutil.copytree(finished / "raw", root / "raw")
-    settings = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio"]
+    settings = SETTINGS[: SETTINGS.index("--device")]
     through = ("-w", root, "--hub", hub_here.namespace)
     for stage in (["prepare", "-w", root, *settings], ["slice", *through], ["filelists", "-w", root]):
         ran = svc_jobs(*stage)
@@ -141,7 +141,12 @@ def test_clips_go_straight_to_the_hub_and_features_come_from_there(svc_jobs, hub
     assert not list(root.rglob(".tmp-*"))
     sidecars = {key: one for key, one in content(finished, "data/44k").items() if not key.endswith(".wav")}
     assert content(root, "data/44k") == sidecars
-    for stage in ("slice", "features"):
+    for stage in (["train", *through], ["evaluate", *through], ["publish", "-w", root], ["report", *through]):
+        ran = svc_jobs(*stage)
+        assert ran.code == 0, ran.err
+        assert not list(root.rglob("data/**/*.wav"))
+    assert content(root, *WEIGHTS) == content(finished, *WEIGHTS)
+    for stage in ("slice", "features", "train", "evaluate", "report"):
         assert "already done" in svc_jobs(stage, *through).out
     assert svc_jobs("hub", "pull", "sliced", "--speaker", "alice", "--namespace", "tester", "-w", root).code == 0
     assert content(root, "data/44k") == content(finished, "data/44k")
