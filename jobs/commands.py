@@ -1,6 +1,6 @@
 """Every command of `svc-jobs`, thin: parse, open the workspace, call the stage, answer."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ import typer
 from jobs import argo
 from jobs.console import Console, StageResult
 from jobs.inputs import local_files
-from jobs.session import Session, open_workspace
+from jobs.session import Session, make_folder, open_workspace
 from jobs.settings import with_convert_options, with_settings
 from jobs.stop import Stop
 
@@ -71,14 +71,16 @@ def conclude(console: Console, result: StageResult) -> None:
     console.result({"status": "done", "exit_code": 0, **asdict(result)})
 
 
-def _on_hub(session: Session, namespace: str | None) -> AbstractContextManager[Session]:
-    """The session, its clips on the Hub where a namespace is given."""
+def _answer_on_hub(session: Session, namespace: str | None, stage: Callable[[Session], StageResult]) -> None:
+    """As `answer`, the session's clips being on the Hub where a namespace is given."""
     if namespace is None:
-        return nullcontext(session)
+        return answer(session.console, stage(session))
     from jobs.hub_access import open_hub
     from jobs.hub_workspace import straight_through
 
-    return straight_through(session, open_hub(session.console, namespace))
+    with straight_through(session, open_hub(session.console, namespace)) as there:
+        result = stage(there)
+    return answer(session.console, result)
 
 
 @with_settings
@@ -112,9 +114,7 @@ def slice_(
     from jobs.stages.slice import slice_recordings
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    with _on_hub(session, hub) as there:
-        result = slice_recordings(there, shard, shards)
-    answer(session.console, result)
+    _answer_on_hub(session, hub, lambda there: slice_recordings(there, shard, shards))
 
 
 def filelists(
@@ -140,9 +140,7 @@ def features(
     from jobs.stages.features import extract_features
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    with _on_hub(session, hub) as there:
-        result = extract_features(there, shard, shards, device)
-    answer(session.console, result)
+    _answer_on_hub(session, hub, lambda there: extract_features(there, shard, shards, device))
 
 
 def train(
@@ -158,9 +156,7 @@ def train(
     from jobs.stages.train import train as stage
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    with _on_hub(session, hub) as there:
-        result = stage(there, device, base)
-    answer(session.console, result)
+    _answer_on_hub(session, hub, lambda there: stage(there, device, base))
 
 
 def evaluate(
@@ -175,9 +171,7 @@ def evaluate(
     from jobs.stages.evaluate import evaluate as stage
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    with _on_hub(session, hub) as there:
-        result = stage(there, device)
-    answer(session.console, result)
+    _answer_on_hub(session, hub, lambda there: stage(there, device))
 
 
 @with_convert_options
@@ -248,9 +242,7 @@ def report(
     from jobs.stages.report import write_report
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    with _on_hub(session, hub) as there:
-        result = write_report(there)
-    answer(session.console, result)
+    _answer_on_hub(session, hub, lambda there: write_report(there))
 
 
 @with_settings
@@ -286,7 +278,7 @@ def run(
     from jobs.pipeline import NoCache, RunRequest, run_all
 
     if hub:
-        from jobs.hub_access import make_folder, open_hub
+        from jobs.hub_access import open_hub
         from jobs.hub_cache import HubCache
 
         make_folder(workspace)

@@ -76,11 +76,10 @@ def _import_model(source: Path, output: Path, console: Console) -> None:
 
 
 def _import_tree(source: Path, workspace: str, voice: str | None, scratch: str | None, console: Console) -> None:
-    from jobs.session import find_config, open_workspace
+    from jobs.session import find_config, make_folder, open_workspace
     from svc_core.compat41.tree import import_tree
 
-    if "://" not in workspace:
-        Path(workspace).expanduser().mkdir(parents=True, exist_ok=True)
+    make_folder(workspace)
     place = open_workspace(workspace, console, scratch)
     with place.holding("prepare"):
         if find_config(place) is not None:

@@ -1,7 +1,5 @@
 """The way of every command to the Hub, and what a push or a pull leaves to say."""
 
-from pathlib import Path
-
 from jobs.console import Console, StageResult
 from svc_core.hub import Hub, Pulled, Pushed
 
@@ -16,12 +14,6 @@ def open_hub(console: Console, namespace: str, *, private: bool = True) -> Hub:
     hub = Hub(namespace, private=private, notice=console.warn)
     hub.check_online()
     return hub
-
-
-def make_folder(workspace: str) -> None:
-    """On a fresh machine the workspace's folder comes with what is pulled into it."""
-    if "://" not in workspace and not Path(workspace).expanduser().exists():
-        Path(workspace).expanduser().mkdir(parents=True)
 
 
 def sent(pushed: Pushed) -> StageResult:

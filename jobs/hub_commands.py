@@ -7,8 +7,8 @@ import typer
 
 from jobs.commands import Json, Quiet, Scratch, Verbose, Workspace, begin
 from jobs.console import Console, StageResult
-from jobs.hub_access import brought, make_folder, open_hub, sent
-from jobs.session import Session
+from jobs.hub_access import brought, open_hub, sent
+from jobs.session import Session, make_folder
 from svc_core import hub as hubs
 from svc_core import layout
 from svc_core.errors import ConfigError

@@ -59,6 +59,12 @@ def open_workspace(given: str, console: Console, scratch: str | None = None) -> 
     return FolderWorkspace(root.resolve())
 
 
+def make_folder(workspace: str) -> None:
+    """For commands that fill a workspace: its folder comes with what they put into it."""
+    if "://" not in workspace and not Path(workspace).expanduser().exists():
+        Path(workspace).expanduser().mkdir(parents=True)
+
+
 def _open_bucket(url: str, console: Console, scratch: str | None) -> Workspace:
     # Late: a folder needs neither.
     from jobs.bucket import BucketWorkspace
