@@ -13,6 +13,7 @@ from jobs.bucket_raw import RawBucket
 from jobs.console import Console, StageResult
 from svc_core import files, layout, manifest
 from svc_core.errors import BadInput, ConfigError, Conflict
+from svc_core.local import LocalFiles
 from svc_core.manifest import FileRecord
 from svc_core.storage.crew import in_threads
 from svc_core.storage.folder import version_of
@@ -47,12 +48,13 @@ class _Copy(NamedTuple):
     here: Version
 
 
-class BucketWorkspace:
+class BucketWorkspace(LocalFiles):
     """Knows each object's version from one look at it, kept up to date by its own writes."""
 
     def __init__(self, store: Store, scratch: Path, console: Console) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
-        self.root, self.name = scratch, store.name
+        super().__init__(scratch)
+        self.name = store.name
         self.raw = RawBucket(store)
         self._store, self._console = store, console
         self._there: dict[str, Version | None] = {}
@@ -103,8 +105,7 @@ class BucketWorkspace:
             self._send([key for key in changed if _rank(key) == rank])
 
     def drop(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            layout.local(self.root, key).unlink(missing_ok=True)
+        super().drop(keys)
         self._look(list(keys))
         self._delete([key for key in keys if self._there[key]])
 

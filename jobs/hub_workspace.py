@@ -1,20 +1,22 @@
-"""Straight through: clips go to the Hub as they are made, and come back for as long as a stage works on them.
+"""Straight through: clips go to the Hub from memory, and come back for as long as a stage works on them.
 
-At most one shard of clips lies in the workspace at a time while slicing. Records stay there, so that every stage knows
-what is done; whether a clip is really on the Hub is asked of its manifest, at one commit.
+Records are in the workspace, so that every stage knows what is done, but not before the Hub's manifest names the clips
+that they speak of; whether those are still there is asked of that manifest, at one commit.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from jobs.console import StageResult
 from jobs.session import Session
 from jobs.workspace import Workspace
 from svc_core import files, layout
-from svc_core.errors import BadInput
+from svc_core.errors import BadInput, Conflict
 from svc_core.hub import Hub, Repo, push_sliced, tables
 from svc_core.hub.contents import Member
 from svc_core.hub.packing import SHARD_BYTES
@@ -22,25 +24,21 @@ from svc_core.hub.snapshot import Snapshot, scratch, snapshot
 from svc_core.manifest import FileRecord
 from svc_core.raw import RawFiles
 
-_AT_ONCE = 100
-"""So many clips are brought in before it is asked whether they make a shard."""
-
 
 @contextmanager
 def straight_through(session: Session, hub: Hub) -> Iterator[Session]:
-    """The session with its clips on the Hub. On a clean exit all are sent; none stays in the workspace.
+    """The session with its clips on the Hub. On a clean exit all are there, and none is in the workspace.
 
-    Raises ConfigError where the Hub may not be written, Transient where it cannot be reached: the clips that are not
-    there yet stay, and the same command sends them.
+    Raises ConfigError where the Hub may not be written, Transient where it cannot be reached, Conflict where another
+    machine sent other clips of the same recording: the same command makes and sends what is not there.
     """
     hub.check_writable()
     workspace = HubWorkspace(session.workspace, hub)
     try:
         yield replace(session, workspace=workspace)
-        workspace.collect(session.config().spk)
-        workspace.send()
+        workspace.clear(session.config().spk)
     finally:
-        workspace.forget_fetched()
+        workspace.close()
 
 
 class HubWorkspace:
@@ -52,18 +50,18 @@ class HubWorkspace:
         self._seen: dict[str, Snapshot | None] = {}
         self._there: dict[str, Member] = {}
         self._fetched: set[str] = set()
-        self._held: dict[str, int] = {}
+        self._made = _Made(inner.root)
 
     @property
     def raw(self) -> RawFiles:
         return self._inner.raw
 
     def keys(self, folder: str) -> list[str]:
-        inside = {key for key in self._there if key.startswith(f"{folder}/")}
+        inside = {key for key in (*self._there, *self._made.records) if key.startswith(f"{folder}/")}
         return sorted(inside.union(self._inner.keys(folder)))
 
     def bring(self, keys: Iterable[str]) -> None:
-        asked = list(keys)
+        asked = [key for key in keys if key not in self._made.records]
         self._inner.bring(asked)
         absent = [self._there[key] for key in asked if self._on_hub(key) and not (self.root / key).is_file()]
         by_path: dict[str, list[Member]] = {}
@@ -73,23 +71,30 @@ class HubWorkspace:
             self._fetch(path, members)
 
     def check(self, record: FileRecord) -> FileRecord | None:
+        if (made := self._made.records.get(record.key)) is not None:
+            return made if made.sha256 == record.sha256 else None
         if here := self._inner.check(record):
             return here
-        return record if self._on_hub(record.key) and self._there[record.key].sha256 == record.sha256 else None
+        return record if self._holds(record) else None
+
+    def read(self, key: str) -> bytes:
+        return self._made.read(key) if key in self._made.records else self._inner.read(key)
+
+    def write(self, key: str, data: bytes, *, durable: bool = False) -> FileRecord:
+        """Keeps a clip, or the record of a recording's clips, until the clips are sent."""
+        return self._made.write(key, data)
 
     def take(self, keys: Sequence[str]) -> None:
-        self._inner.take([key for key in keys if not _is_clip(key)])
-        for key in keys:
-            if _is_clip(key) and key not in self._fetched and (path := self.root / key).is_file():
-                self._held[key] = path.stat().st_size
-        if sum(self._held.values()) >= SHARD_BYTES:
+        made = self._made.records.keys() & set(keys)
+        self._inner.take([key for key in keys if key not in made and not _is_clip(key)])
+        if made and self._made.size >= SHARD_BYTES:
             self.send()
 
     def drop(self, keys: Sequence[str]) -> None:
         self._inner.drop(keys)
         for key in keys:
             self._there.pop(key, None)
-            self._held.pop(key, None)
+            self._made.records.pop(key, None)
             self._fetched.discard(key)
 
     def free(self, keys: Iterable[str]) -> None:
@@ -99,8 +104,11 @@ class HubWorkspace:
             layout.local(self.root, key).unlink(missing_ok=True)
             self._fetched.discard(key)
 
-    def holding(self, stage: str, shard: str = "") -> AbstractContextManager[None]:
-        return self._inner.holding(stage, shard)
+    @contextmanager
+    def holding(self, stage: str, shard: str = "") -> Iterator[None]:
+        with self._inner.holding(stage, shard):
+            yield
+            self.send()
 
     def check_alone(self) -> None:
         self._inner.check_alone()
@@ -109,29 +117,51 @@ class HubWorkspace:
         return self._inner.standing(stage, request, reads)
 
     def settle(self, stage: str, request: Any, reads: Sequence[str], result: StageResult) -> None:
+        self._forget_fetched()  # or they would be stored with what the stage made
         self._inner.settle(stage, request, reads, result)
 
-    def collect(self, speakers: Iterable[str]) -> None:
-        """Counts clips that an earlier command left here as made."""
+    def send(self) -> None:
+        """Sends the clips that were made, and then stores their records."""
+        if not (made := dict(self._made.records)):
+            return
+        clips = {key: one for key, one in made.items() if _is_clip(key)}
+        for speaker in sorted({layout.parse_wav_key(key).speaker for key in clips}):
+            self._push(speaker)
+        if other := [key for key, one in clips.items() if not self._holds(one)]:
+            raise Conflict(f"{other[0]} was replaced on the Hub by another machine meanwhile: run slice again")
+        records = [key for key in made if key not in clips]
+        for key in records:
+            self._inner.write(key, self._made.read(key), durable=True)
+        self._made.clear()
+        self._inner.take(records)
+
+    def clear(self, speakers: Iterable[str]) -> None:
+        """Sends clips that an earlier command left here, and removes those that the Hub has."""
         for speaker in speakers:
             here = [key for key in self._inner.keys(layout.wavs_dir(speaker)) if _is_clip(key)]
-            for start in range(0, len(here), _AT_ONCE):
-                self._inner.bring(here[start : start + _AT_ONCE])
-                self.take(here[start : start + _AT_ONCE])
+            if set(here) - self._fetched:
+                self._push(speaker)
+                self._inner.drop([key for key in here if key in self._there and self._is_same(self._there[key])])
 
-    def send(self) -> None:
-        """Sends the clips that were made, and removes those that the Hub's manifest then names."""
-        speakers = sorted({layout.parse_wav_key(key).speaker for key in self._held})
-        for speaker in speakers:
-            push_sliced(self, speaker, self._hub)
-            self._look(speaker)
-        for key in list(self._held):
-            if (member := self._there.get(key)) and files.sha256_file(self.root / key) == member.sha256:
-                self._inner.drop([key])
-                del self._held[key]
+    def close(self) -> None:
+        """Forgets what was not sent, and removes what was brought from the Hub."""
+        self._made.close()
+        self._forget_fetched()
 
-    def forget_fetched(self) -> None:
+    def _forget_fetched(self) -> None:
         self.free(list(self._fetched))
+
+    def _push(self, speaker: str) -> None:
+        push_sliced(self, speaker, self._hub)
+        self._look(speaker)
+
+    def _is_same(self, member: Member) -> bool:
+        """Whether the workspace's own file is what the Hub has."""
+        record = FileRecord(key=member.key, sha256=member.sha256, size=member.size, stamp="")
+        return self._inner.check(record) is not None
+
+    def _holds(self, record: FileRecord) -> bool:
+        return self._on_hub(record.key) and self._there[record.key].sha256 == record.sha256
 
     def _on_hub(self, key: str) -> bool:
         if not _is_clip(key):
@@ -159,6 +189,42 @@ class HubWorkspace:
         with scratch(self.root, f"clips-{Path(path).stem}", keep=True) as folder:
             shard = seen.fetch(seen.contents.by_path[path], folder)
             tables.read_table(shard, {one.key: one for one in members}, put)
+
+
+class _Made:
+    """Files that were never written, in memory up to the size of a shard.
+
+    What a long recording gives beyond that goes to a file without a name, which the system removes with the process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._new = partial(SpooledTemporaryFile[bytes], max_size=SHARD_BYTES, dir=str(folder))
+        self._data = self._new()
+        self.records: dict[str, FileRecord] = {}
+        self._starts: dict[str, int] = {}
+        self.size = 0
+
+    def clear(self) -> None:
+        self.close()
+        self._data, self.size = self._new(), 0
+        self.records.clear()
+        self._starts.clear()
+
+    def close(self) -> None:
+        self._data.close()
+
+    def write(self, key: str, data: bytes) -> FileRecord:
+        self._data.seek(self.size)
+        self._data.write(data)
+        self._starts[key], self.size = self.size, self.size + len(data)
+        # Without a stamp: whoever has the file later compares its content.
+        made = FileRecord(key=key, sha256=files.sha256_bytes(data), size=len(data), stamp="")
+        self.records[key] = made
+        return made
+
+    def read(self, key: str) -> bytes:
+        self._data.seek(self._starts[key])
+        return self._data.read(self.records[key].size)
 
 
 def _is_clip(key: str) -> bool:

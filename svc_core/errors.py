@@ -48,6 +48,10 @@ class ConfigError(SvcError):
     exit_code = 78
 
 
+def changed_meanwhile(place: Path | str) -> BadInput:
+    return BadInput(f"{place} changed while it was sent: let its writer finish, then run the same command again")
+
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 

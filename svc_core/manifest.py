@@ -25,12 +25,23 @@ class Record(BaseModel):
     def read(cls, path: Path) -> Self | None:
         """The record at `path`, or None where it is absent, torn or of another shape: then the work is not done."""
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValidationError):
+            return cls.parse(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self | None:
+        """As `read`, of a file's content."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError:
             return None
 
     def write(self, path: Path) -> None:
-        files.write_json(path, self.model_dump(mode="json"), durable=True)
+        files.write_bytes(path, self.to_bytes(), durable=True)
+
+    def to_bytes(self) -> bytes:
+        return files.json_bytes(self.model_dump(mode="json"))
 
 
 class FileRecord(Record):

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from svc_core import files, layout
+from svc_core import files
 from svc_core.errors import BadInput
+from svc_core.local import LocalFiles
 from svc_core.manifest import FileRecord
 from svc_core.raw import RawFiles, RawFolder
 
@@ -35,6 +36,12 @@ class Place(Protocol):
     def check(self, record: FileRecord) -> FileRecord | None:
         """As FileRecord.check, also for a file that was not brought in."""
 
+    def read(self, key: str) -> bytes:
+        """The content of a file that was brought in. Raises FileNotFoundError for an absent one."""
+
+    def write(self, key: str, data: bytes, *, durable: bool = False) -> FileRecord:
+        """Gives a file this content, for `take` to store. `durable` as in `files.replacing`."""
+
     def take(self, keys: Sequence[str]) -> None:
         """Stores these files of `root`, data before records. Raises Conflict where another job replaced one."""
 
@@ -45,11 +52,11 @@ class Place(Protocol):
         """Says that these files are not needed in `root` any more."""
 
 
-class Folder:
+class Folder(LocalFiles):
     """A workspace in a local folder: everything is in place."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self.name = str(root)
         self.raw = RawFolder(root)
 
@@ -64,10 +71,6 @@ class Folder:
 
     def take(self, keys: Sequence[str]) -> None:
         pass
-
-    def drop(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            layout.local(self.root, key).unlink(missing_ok=True)
 
     def free(self, keys: Iterable[str]) -> None:
         pass

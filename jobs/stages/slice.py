@@ -91,12 +91,12 @@ def _slice(workspace: Workspace, recording: Recording, config: Config) -> Record
     root, manifest_key = workspace.root, layout.slice_manifest(recording.key)
     before = RecordingRecord.read(root / manifest_key)
     files.sweep(root / layout.wavs_dir(recording.speaker))
-    record = prepare_recording(root, recording.key, config.svc_jobs.slice, config.svc_jobs.loudness)
+    record = prepare_recording(root, recording.key, config.svc_jobs.slice, config.svc_jobs.loudness, workspace)
     made = {clip.file.key for clip in record.clips}
     for clip in before.clips if before else []:
         if clip.file.key not in made:
             forget_clip(workspace, clip.file.key)
-    record.write(root / manifest_key)
+    workspace.write(manifest_key, record.to_bytes(), durable=True)
     workspace.take([*made, manifest_key])
     workspace.free([recording.key])
     return record

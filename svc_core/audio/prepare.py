@@ -1,4 +1,4 @@
-"""The door of the slice stage: one raw recording in, its clips in the workspace and a record of them out.
+"""The door of the slice stage: one raw recording in, its clips handed to the workspace and a record of them out.
 
 The recording is streamed twice: once to measure it, once to cut it. Memory holds one clip, so it is bounded by
 `slice.max_length_ms`; with no maximum, by the longest passage without a silence.
@@ -6,20 +6,21 @@ The recording is streamed twice: once to measure it, once to cut it. Memory hold
 
 import math
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from svc_core import files, layout, manifest
+from svc_core import layout, manifest
 from svc_core.audio import io, slicer, trim
 from svc_core.audio.loudness import Gain, Loudness, LoudnessMeter, gain_db
 from svc_core.audio.resample import resample
 from svc_core.config import RATE_HZ, LoudnessBlock, SliceBlock
 from svc_core.errors import BadInput
+from svc_core.local import LocalFiles
 from svc_core.manifest import FileRecord, Record
 
 VERSION = 1
@@ -107,8 +108,22 @@ def settings_fingerprint(slicing: SliceBlock, loudness: LoudnessBlock) -> str:
     return manifest.fingerprint("slice", VERSION, slicing, loudness)
 
 
-def prepare_recording(root: Path, recording_key: str, slicing: SliceBlock, loudness: LoudnessBlock) -> RecordingRecord:
-    """Writes the clips of `recording_key` under `root` and returns their record, which the caller stores.
+class ClipSink(Protocol):
+    """Where the clips of a recording go, one at a time."""
+
+    def write(self, key: str, data: bytes) -> FileRecord:
+        """Takes the wav with this key."""
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Takes clips back."""
+
+
+def prepare_recording(
+    root: Path, recording_key: str, slicing: SliceBlock, loudness: LoudnessBlock, sink: ClipSink | None = None
+) -> RecordingRecord:
+    """Cuts `recording_key` of `root` into clips and returns their record, which the caller stores.
+
+    The clips are written under `root`, or go to `sink` where one is given.
 
     Bad data does not raise: the record's `error` then holds one sentence, and no clip of this call is left behind.
     Raises OSError where a clip cannot be written, and BadInput for a key that cannot be a recording's.
@@ -127,7 +142,7 @@ def prepare_recording(root: Path, recording_key: str, slicing: SliceBlock, loudn
         measured = _measure(path, header.rate_hz, grid)
         plan = _Plan(header.rate_hz, gain_db(measured.loudness, loudness), slicing, loudness.mode == "peak")
         record = _with(record, **_facts(measured, plan))
-        return _write_clips(root, record, _spans(measured, plan, grid), plan)
+        return _write_clips(root, sink or LocalFiles(root), record, _spans(measured, plan, grid), plan)
     except BadInput as error:
         # The key instead of the path: a record must not depend on where the workspace lies.
         return _with(record, error=str(error).replace(str(path), recording_key))
@@ -177,7 +192,9 @@ def _spans(measured: _Measured, plan: _Plan, grid: slicer.Grid) -> list[slicer.S
     return slicer.limited(spans, measured.envelope, max_length_ms * plan.rate_hz // 1000, grid)
 
 
-def _write_clips(root: Path, record: RecordingRecord, spans: list[slicer.Span], plan: _Plan) -> RecordingRecord:
+def _write_clips(
+    root: Path, sink: ClipSink, record: RecordingRecord, spans: list[slicer.Span], plan: _Plan
+) -> RecordingRecord:
     clips: list[ClipRecord] = []
     dropped: list[Dropped] = []
     try:
@@ -187,14 +204,13 @@ def _write_clips(root: Path, record: RecordingRecord, spans: list[slicer.Span], 
                 if isinstance(finished, str):
                     dropped.append(Dropped(start_ms=plan.ms(span.start), end_ms=plan.ms(span.end), reason=finished))
                 else:
-                    clips.append(_write_clip(root, record, span, finished, plan))
+                    clips.append(_write_clip(sink, record, span, finished, plan))
         if not _is_unchanged(root, record.source):
             raise BadInput(
                 f"{record.source.key} changed while it was read: run slice again once its upload is complete"
             )
     except BadInput:
-        for clip in clips:
-            (root / clip.file.key).unlink(missing_ok=True)
+        sink.drop([clip.file.key for clip in clips])
         raise
     return _with(record, clips=tuple(clips), dropped=tuple(dropped))
 
@@ -235,13 +251,13 @@ def _finish(passage: np.ndarray, plan: _Plan) -> _Finished | str:
     return _Finished(samples / peak if plan.to_full_scale else samples, part)
 
 
-def _write_clip(root: Path, record: RecordingRecord, span: slicer.Span, finished: _Finished, plan: _Plan) -> ClipRecord:
+def _write_clip(
+    sink: ClipSink, record: RecordingRecord, span: slicer.Span, finished: _Finished, plan: _Plan
+) -> ClipRecord:
     start_ms = plan.ms(span.start)
     key = layout.wav_key(record.speaker, layout.clip_name(record.source.key, record.source.sha256, start_ms))
-    data = io.encode_pcm16(finished.samples)
-    files.write_bytes(root / key, data)
     return ClipRecord(
-        file=FileRecord.of(root, key, files.sha256_bytes(data)),
+        file=sink.write(key, io.encode_pcm16(finished.samples)),
         start_ms=start_ms,
         end_ms=plan.ms(span.end),
         first_sample=span.start + finished.part.start,

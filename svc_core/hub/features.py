@@ -12,7 +12,7 @@ from svc_core.errors import Damaged
 from svc_core.hub import cards, contents, tars
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
-from svc_core.hub.packing import Locate, Offer, Packed, Put, Row, read_member
+from svc_core.hub.packing import Loose, Offer, Packed, Put, Read, Row, Sharding, read_member
 from svc_core.hub.pull import Pulled, pull, stamped
 from svc_core.hub.push import Pushed, push
 from svc_core.hub.repos import Repo
@@ -78,6 +78,14 @@ class Features:
     place: Place
     replaces = False
 
+    @property
+    def shards(self) -> Sharding:
+        return self
+
+    @property
+    def loose(self) -> Loose:
+        return self
+
     def offers(self) -> dict[str, Offer]:
         """Clips with a record of which every file is there, and the pins of the pretrained models."""
         found = {}
@@ -99,12 +107,12 @@ class Features:
         others = {key for key in keys if not layout.is_model_pin(key)} - clips
         return {key for key in others if _recording_of(layout.parse_wav_key(key).clip) in cut}
 
-    def is_sharded(self, key: str) -> bool:
+    def takes(self, key: str) -> bool:
         return not layout.is_model_pin(key)
 
-    def build(self, rows: Sequence[Row], locate: Locate, folder: Path) -> Packed:
+    def build(self, rows: Sequence[Row], read: Read, folder: Path) -> Packed:
         shard = folder / "shard.tar"
-        tars.write_tar(shard, (tars.Content(row.member.key, read_member(row, locate)) for row in rows))
+        tars.write_tar(shard, (tars.Content(row.member.key, read_member(row, read)) for row in rows))
         path = f"{contents.SHARDS}/{files.sha256_file(shard)[:16]}.tar"
         return Packed(path, shard, rows, passing=True)
 
@@ -121,7 +129,7 @@ class Features:
         )
         return cards.features_card(self.repo, made, hub, owner_facts(self.place, self.repo.name), models)
 
-    def examples(self, offers: Mapping[str, Offer]) -> dict[str, Path]:
+    def examples(self, offers: Mapping[str, Offer]) -> dict[str, bytes]:
         return {}
 
     def stands(self, entries: Sequence[Entry]) -> set[str]:

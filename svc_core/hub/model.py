@@ -10,7 +10,7 @@ from svc_core import consent, files, layout
 from svc_core.errors import BadInput, ConfigError
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
-from svc_core.hub.packing import Offer, Packed, Put, Row
+from svc_core.hub.packing import Loose, Offer
 from svc_core.hub.pull import Pulled, pull
 from svc_core.hub.push import Pushed, push
 from svc_core.hub.repos import Repo
@@ -51,6 +51,11 @@ class Model:
     repo: Repo
     place: Place
     replaces = True
+    shards = None
+
+    @property
+    def loose(self) -> Loose:
+        return self
 
     @property
     def folder(self) -> str:
@@ -94,22 +99,13 @@ class Model:
     def outdated(self, keys: Collection[str]) -> set[str]:
         return set()
 
-    def is_sharded(self, key: str) -> bool:
-        return False
-
-    def build(self, rows: Sequence[Row], locate: Callable[[str], Path], folder: Path) -> Packed:
-        raise NotImplementedError("a release travels as it is")
-
-    def unpack(self, shard: Path, wanted: Mapping[str, Member], put: Put) -> None:
-        raise NotImplementedError("a release travels as it is")
-
     def path_of(self, member: Member, is_taken: Callable[[str], bool]) -> str:
         return member.key.removeprefix(f"{self.folder}/")
 
     def card(self, made: Contents, hub: Hub) -> bytes | None:
         return None  # the release has its own
 
-    def examples(self, offers: Mapping[str, Offer]) -> dict[str, Path]:
+    def examples(self, offers: Mapping[str, Offer]) -> dict[str, bytes]:
         return {}
 
     def stands(self, entries: Sequence[Entry]) -> set[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from svc_core import files
-from svc_core.errors import BadInput
+from svc_core.errors import changed_meanwhile
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
 from svc_core.hub.repos import Repo
@@ -38,12 +38,34 @@ class Packed(NamedTuple):
     passing: bool
 
 
-Locate = Callable[[str], Path]
-"""Where the file of a member's key can be read."""
+Read = Callable[[str], bytes]
+"""The content of a member's key."""
 Put = Callable[[Member, bytes], None]
 
 
+class Sharding(Protocol):
+    """Many files of the workspace in one of the repository."""
+
+    def takes(self, key: str) -> bool:
+        """Whether a file goes into a shard; others travel as they are."""
+
+    def build(self, rows: Sequence[Row], read: Read, folder: Path) -> Packed:
+        """One shard of these rows, below `folder`. Equal rows give equal bytes."""
+
+    def unpack(self, shard: Path, wanted: Mapping[str, Member], put: Put) -> None:
+        """Hands over the wanted members by key. Raises Damaged for a shard that holds anything unexpected."""
+
+
+class Loose(Protocol):
+    """Files of the workspace that travel as they are."""
+
+    def path_of(self, member: Member, is_taken: Callable[[str], bool]) -> str:
+        """Where the file goes. `is_taken`: another content lies, or lay, under a path."""
+
+
 class Packing(Protocol):
+    """What a kind of repository decides for itself."""
+
     @property
     def repo(self) -> Repo: ...
 
@@ -60,23 +82,23 @@ class Packing(Protocol):
     def outdated(self, keys: Collection[str]) -> set[str]:
         """Which entries of the repository the workspace knows to be of something that is no more."""
 
-    def is_sharded(self, key: str) -> bool:
-        """Whether a file goes into shards, or travels as it is."""
+    @property
+    def shards(self) -> Sharding | None:
+        """None where every file travels as it is."""
 
-    def build(self, rows: Sequence[Row], locate: Locate, folder: Path) -> Packed:
-        """One shard of these rows, below `folder`. Equal rows give equal bytes."""
-
-    def unpack(self, shard: Path, wanted: Mapping[str, Member], put: Put) -> None:
-        """Hands over the wanted members by key. Raises Damaged for a shard that holds anything unexpected."""
-
-    def path_of(self, member: Member, is_taken: Callable[[str], bool]) -> str:
-        """Where a file that travels as it is goes. `is_taken`: another content lies, or lay, under a path."""
+    @property
+    def loose(self) -> Loose | None:
+        """None where every file goes into a shard."""
 
     def card(self, made: Contents, hub: Hub) -> bytes | None:
         """README.md, None where it is a file of the part itself."""
 
-    def examples(self, offers: Mapping[str, Offer]) -> dict[str, Path]:
-        """By path, some sounds to hear on the card, brought in."""
+    def examples(self, offers: Mapping[str, Offer]) -> dict[str, bytes]:
+        """By path, some sounds to hear on the card."""
+
+
+def in_shard(shards: Sharding | None, key: str) -> bool:
+    return shards is not None and shards.takes(key)
 
 
 def is_small(size: int) -> bool:
@@ -84,17 +106,12 @@ def is_small(size: int) -> bool:
     return size < SHARD_BYTES / 4
 
 
-def read_member(row: Row, locate: Locate) -> bytes:
+def read_member(row: Row, read: Read) -> bytes:
     """The file's content. Raises BadInput where it is no longer the recorded one."""
-    path = locate(row.member.key)
-    data = path.read_bytes()
+    data = read(row.member.key)
     if files.sha256_bytes(data) != row.member.sha256:
-        raise changed(path)
+        raise changed_meanwhile(row.member.key)
     return data
-
-
-def changed(path: Path) -> BadInput:
-    return BadInput(f"{path} changed while it was sent: let its writer finish, then run the same command again")
 
 
 def shard_groups(rows: Sequence[Row]) -> Iterator[list[Row]]:

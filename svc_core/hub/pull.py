@@ -11,7 +11,7 @@ from svc_core.errors import Damaged, from_os_error
 from svc_core.hub import noted
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Entry, Member
-from svc_core.hub.packing import Put
+from svc_core.hub.packing import Sharding
 from svc_core.hub.repos import Repo
 from svc_core.hub.snapshot import Snapshot, existing, scratch
 from svc_core.manifest import FileRecord
@@ -41,9 +41,8 @@ class Landing(Protocol):
     @property
     def place(self) -> Place: ...
 
-    def is_sharded(self, key: str) -> bool: ...
-
-    def unpack(self, shard: Path, wanted: Mapping[str, Member], put: Put) -> None: ...
+    @property
+    def shards(self) -> Sharding | None: ...
 
     def stands(self, entries: Sequence[Entry]) -> set[str]:
         """Keys of those entries that the workspace has with the same content. Raises BadInput for what it must keep."""
@@ -112,9 +111,10 @@ class _Pull:
         """Writes the members that lie in one file of the repository."""
         file = self.seen.fetch(self.seen.contents.by_path[path], self.folder)
         try:
-            if self.landing.is_sharded(members[0].key):
+            shards = self.landing.shards
+            if shards is not None and shards.takes(members[0].key):
                 wanted = {member.key: member for member in members}
-                self.landing.unpack(file, wanted, self._put)
+                shards.unpack(file, wanted, self._put)
                 if absent := sorted(wanted.keys() - self.written.keys()):
                     raise Damaged(f"{path} of {self.landing.repo.id} lacks {absent[0]}: push it again")
             else:

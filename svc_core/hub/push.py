@@ -15,11 +15,11 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
 from svc_core import files, layout, manifest
-from svc_core.errors import BadInput, Conflict
+from svc_core.errors import BadInput, Conflict, changed_meanwhile
 from svc_core.hub import contents, noted
 from svc_core.hub.client import Blob, Hub, Operation
 from svc_core.hub.contents import Contents, Entry, HubFile, Member
-from svc_core.hub.packing import Offer, Packed, Packing, Row, changed, is_small, shard_groups
+from svc_core.hub.packing import Loose, Offer, Packed, Packing, Row, Sharding, in_shard, is_small, shard_groups
 from svc_core.hub.snapshot import Snapshot, scratch, snapshot
 
 COMMIT_FILES = 90
@@ -121,7 +121,7 @@ class _Push:
             if packed.passing:
                 packed.file.unlink()
             elif made[packed.path].sha256 != packed.rows[0].member.sha256:
-                raise changed(packed.file)
+                raise changed_meanwhile(packed.file)
             _place_rows(packed, entries)
         for offer in (*fresh, *moved.values()):
             entries.setdefault(offer.entry.key, offer.entry)
@@ -130,7 +130,8 @@ class _Push:
 
     def _to_move(self, kept: Mapping[str, Entry]) -> dict[str, Offer]:
         """What is packed again: its shard holds something outdated too, or is one of many small ones."""
-        shards = {one.path for entry in self.seen.contents.entries for one in entry.members if self._is_sharded(one)}
+        members = (one for entry in self.seen.contents.entries for one in entry.members)
+        shards = {one.path for one in members if in_shard(self.packing.shards, one.key)}
         leaving = [entry for key, entry in self.seen.contents.by_key.items() if key not in kept]
         again = {path for entry in leaving for path in _paths(entry)} & shards
         again |= self._small(shards, kept)
@@ -152,42 +153,50 @@ class _Push:
         small = {path for path in shards if path not in theirs and is_small(by_path[path].size)}
         return small if len(small) >= SMALL_SHARDS else set()
 
-    def _is_sharded(self, member: Member) -> bool:
-        return self.packing.is_sharded(member.key)
-
     def _bring_back(self, entries: Sequence[Entry]) -> None:
         """Downloads what only the repository has, into the scratch folder under its own keys."""
+        if (shards := self.packing.shards) is None:
+            return
         members = [one for entry in entries for one in entry.members]
         for path in sorted({one.path for one in members}):
             shard = self.seen.fetch(self.seen.contents.by_path[path], self.folder / "shards")
             wanted = {one.key: one for one in members if one.path == path}
-            self.packing.unpack(shard, wanted, lambda one, data: files.write_bytes(self._rescued(one.key), data))
+            shards.unpack(shard, wanted, lambda one, data: files.write_bytes(self._rescued(one.key), data))
             shard.unlink()
 
     def _rescued(self, key: str) -> Path:
         return self.folder / "theirs" / key
 
-    def _locate(self, key: str) -> Path:
+    def _read(self, key: str) -> bytes:
         rescued = self._rescued(key)
-        return rescued if rescued.is_file() else self.packing.place.root / key
+        return rescued.read_bytes() if rescued.is_file() else self.packing.place.read(key)
 
     def _pack(self, offers: Sequence[Offer], made: Mapping[str, HubFile]) -> Iterator[Packed]:
-        here = self.packing.place
         rows = [
             Row(offer, one) for offer in sorted(offers, key=lambda one: one.entry.key) for one in offer.entry.members
         ]
-        for group in shard_groups([row for row in rows if self._is_sharded(row.member)]):
+        if (shards := self.packing.shards) is not None:
+            yield from self._shards([row for row in rows if shards.takes(row.member.key)], shards)
+        if (loose := self.packing.loose) is not None:
+            alone = [row for row in rows if not in_shard(shards, row.member.key)]
+            yield from self._as_they_are(alone, loose, made)
+
+    def _shards(self, rows: Sequence[Row], shards: Sharding) -> Iterator[Packed]:
+        here = self.packing.place
+        for group in shard_groups(rows):
             keys = [row.member.key for row in group if not self._rescued(row.member.key).is_file()]
             here.bring(keys)
-            packed = self.packing.build(group, self._locate, self.folder)
+            packed = shards.build(group, self._read, self.folder)
             here.free(keys)
             yield packed
+
+    def _as_they_are(self, rows: Sequence[Row], loose: Loose, made: Mapping[str, HubFile]) -> Iterator[Packed]:
+        here = self.packing.place
         for row in rows:
-            if not self._is_sharded(row.member):
-                here.bring([row.member.key])
-                path = self.packing.path_of(row.member, self._taken_for(row.member, made))
-                yield Packed(path, here.root / row.member.key, [row], passing=False)
-                here.free([row.member.key])
+            here.bring([row.member.key])
+            path = loose.path_of(row.member, self._taken_for(row.member, made))
+            yield Packed(path, here.root / row.member.key, [row], passing=False)
+            here.free([row.member.key])
 
     def _taken_for(self, member: Member, made: Mapping[str, HubFile]) -> Callable[[str], bool]:
         """Says of a path whether another content lies there, also of a push that never came to its end."""
@@ -225,7 +234,7 @@ class _Push:
         for start in range(fitting, len(dead), COMMIT_FILES):
             self._delete(dead[start : start + COMMIT_FILES])
 
-    def _examples(self, entries: Mapping[str, Entry], made: dict[str, HubFile]) -> dict[str, Path]:
+    def _examples(self, entries: Mapping[str, Entry], made: dict[str, HubFile]) -> dict[str, bytes]:
         """New ones only where none of those that are there belongs to a clip that stays."""
         names = {one.key.rpartition("/")[2] for entry in entries.values() for one in entry.members}
         for path, file in self.seen.contents.by_path.items():

@@ -10,7 +10,7 @@ from svc_core.errors import BadInput
 from svc_core.hub import cards, contents, paths
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
-from svc_core.hub.packing import Offer, Packed, Put, Row
+from svc_core.hub.packing import Loose, Offer
 from svc_core.hub.pull import Pulled, pull
 from svc_core.hub.push import Pushed, push
 from svc_core.hub.repos import Repo
@@ -47,6 +47,11 @@ class Raw:
     repo: Repo
     place: Place
     replaces = False
+    shards = None
+
+    @property
+    def loose(self) -> Loose:
+        return self
 
     def offers(self) -> dict[str, Offer]:
         found = {}
@@ -63,15 +68,6 @@ class Raw:
     def outdated(self, keys: Collection[str]) -> set[str]:
         return set()
 
-    def is_sharded(self, key: str) -> bool:
-        return False
-
-    def build(self, rows: Sequence[Row], locate: Callable[[str], Path], folder: Path) -> Packed:
-        raise NotImplementedError("recordings travel as they are")
-
-    def unpack(self, shard: Path, wanted: Mapping[str, Member], put: Put) -> None:
-        raise NotImplementedError("recordings travel as they are")
-
     def path_of(self, member: Member, is_taken: Callable[[str], bool]) -> str:
         if member.key == self._agreed:
             return paths.untaken(contents.CONSENT, member.sha256, is_taken)
@@ -82,7 +78,7 @@ class Raw:
         heard = [one.path for one in made.files if one.path.lower().endswith(HEARD)][:EXAMPLES]
         return cards.raw_card(self.repo, made, hub, heard, owner_facts(self.place, self.repo.name))
 
-    def examples(self, offers: Mapping[str, Offer]) -> dict[str, Path]:
+    def examples(self, offers: Mapping[str, Offer]) -> dict[str, bytes]:
         return {}  # the recordings themselves can be heard
 
     def stands(self, entries: Sequence[Entry]) -> set[str]:

@@ -1,7 +1,7 @@
 """`sliced-<speaker>`: the clips in parquet, with the records of the slice stage."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from svc_core.filelists import Filelists
 from svc_core.hub import cards, contents, tables
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
-from svc_core.hub.packing import Locate, Offer, Packed, Put, Row, read_member
+from svc_core.hub.packing import Offer, Packed, Put, Read, Row, Sharding, read_member
 from svc_core.hub.pull import Pulled, pull, stamped
 from svc_core.hub.push import Pushed, push
 from svc_core.hub.repos import Repo
@@ -70,6 +70,11 @@ class Sliced:
     repo: Repo
     place: Place
     replaces = False
+    loose = None
+
+    @property
+    def shards(self) -> Sharding:
+        return self
 
     def offers(self) -> dict[str, Offer]:
         """Recordings that were cut without error and whose clips are all there, as recorded."""
@@ -82,19 +87,16 @@ class Sliced:
     def outdated(self, keys: Collection[str]) -> set[str]:
         return set()
 
-    def is_sharded(self, key: str) -> bool:
+    def takes(self, key: str) -> bool:
         return True
 
-    def build(self, rows: Sequence[Row], locate: Locate, folder: Path) -> Packed:
+    def build(self, rows: Sequence[Row], read: Read, folder: Path) -> Packed:
         shard = folder / "shard.parquet"
-        tables.write_table(shard, (self._row(row, read_member(row, locate)) for row in rows))
+        tables.write_table(shard, (self._row(row, read_member(row, read)) for row in rows))
         return Packed(f"{contents.TABLES}/{tables.shard_name(shard)}", shard, rows, passing=True)
 
     def unpack(self, shard: Path, wanted: Mapping[str, Member], put: Put) -> None:
         tables.read_table(shard, wanted, put)
-
-    def path_of(self, member: Member, is_taken: Callable[[str], bool]) -> str:
-        raise NotImplementedError("clips travel in shards")
 
     def card(self, made: Contents, hub: Hub) -> bytes:
         prints = sorted({entry.inputs["settings"] for entry in made.entries})
@@ -105,10 +107,10 @@ class Sliced:
             settings |= {f"{name}.{key}": str(one) for name, block in blocks.items() for key, one in block}
         return cards.sliced_card(self.repo, made, hub, owner_facts(self.place, self.repo.name), settings)
 
-    def examples(self, offers: Mapping[str, Offer]) -> dict[str, Path]:
+    def examples(self, offers: Mapping[str, Offer]) -> dict[str, bytes]:
         keys = [one.key for offer in offers.values() for one in offer.entry.members][:EXAMPLES]
         self.place.bring(keys)
-        return {f"{contents.EXAMPLES}/{key.rpartition('/')[2]}": self.place.root / key for key in keys}
+        return {f"{contents.EXAMPLES}/{key.rpartition('/')[2]}": self.place.read(key) for key in keys}
 
     def stands(self, entries: Sequence[Entry]) -> set[str]:
         here = self.offers()
@@ -149,7 +151,10 @@ class Sliced:
 
     def _record(self, key: str) -> RecordingRecord | None:
         self.place.bring([key])
-        return RecordingRecord.read(self.place.root / key)
+        try:
+            return RecordingRecord.parse(self.place.read(key))
+        except FileNotFoundError:
+            return None
 
     def _is_whole(self, record: RecordingRecord) -> Iterator[bool]:
         return (self.place.check(clip.file) is not None for clip in record.clips)

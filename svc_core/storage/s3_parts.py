@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import obstore
 
+from svc_core.errors import changed_meanwhile
 from svc_core.storage.crew import in_order
 from svc_core.storage.s3_settings import Connection
-from svc_core.storage.store import changed
 
 PART_BYTES = 8 << 20
 """Larger files go in parts of this size or more, and come in ranges of it."""
@@ -51,10 +51,10 @@ class Content(NamedTuple):
             while piece := handle.read(part_bytes):
                 read += len(piece)
                 if read >= self.size and os.fstat(handle.fileno()).st_mtime_ns != self.modified_ns:
-                    raise changed(self.source)
+                    raise changed_meanwhile(self.source)
                 yield piece
         if read != self.size:
-            raise changed(self.source)
+            raise changed_meanwhile(self.source)
 
 
 def part_bytes(size: int) -> int:

@@ -129,10 +129,6 @@ def conflict(place: str) -> Conflict:
     return Conflict(f"{place} was written by somebody else meanwhile: run the same command again")
 
 
-def changed(path: Path) -> BadInput:
-    return BadInput(f"{path} changed while it was sent: let its writer finish, then run the same command again")
-
-
 class BucketUrl(NamedTuple):
     """`s3://bucket/prefix`; the prefix is empty for a whole bucket, without slashes at its ends."""
 

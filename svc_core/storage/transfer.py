@@ -14,9 +14,9 @@ from queue import SimpleQueue
 from typing import NamedTuple, TypeAlias
 
 from svc_core import files
-from svc_core.errors import Damaged, SvcError, Transient, from_os_error
+from svc_core.errors import Damaged, SvcError, Transient, changed_meanwhile, from_os_error
 from svc_core.storage.crew import WORKERS, in_threads
-from svc_core.storage.store import Reading, Store, Version, changed
+from svc_core.storage.store import Reading, Store, Version
 
 OnBytes: TypeAlias = Callable[[int], None] | None
 """Told how many more bytes have moved, in the caller's thread; negative where they have to move again."""
@@ -115,7 +115,7 @@ class _Mover:
         except OSError as error:
             raise from_os_error(error, item.path) from None
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise changed(item.path)
+            raise changed_meanwhile(item.path)
         self.events.put(before.st_size)
         return moved
 

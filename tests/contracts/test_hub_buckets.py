@@ -45,3 +45,25 @@ def test_a_stage_in_a_bucket_takes_what_was_pulled_for_its_own(svc_jobs, hub_her
         assert ran.code == 0, ran.err
         if stage[0] in ("slice", "features"):
             assert "already done" in ran.out
+
+
+def test_a_bucket_never_holds_clips_that_go_straight_to_the_hub(svc_jobs, hub_here, url, made):
+    given = ("raw", "--speaker", made.speaker, "--namespace", hub_here.namespace)
+    assert svc_jobs("hub", "push", *given, "-w", made.root).code == 0
+    assert svc_jobs("hub", "pull", *given, "-w", url).code == 0
+    settings = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio", "--steps", "1", "--batch-size", "2"]
+    through = ("-w", url, "--hub", hub_here.namespace)
+    for stage in (
+        ["prepare", "-w", url, *settings],
+        ["slice", *through],
+        ["filelists", "-w", url],
+        ["features", *through, "--device", "cpu"],
+        ["train", *through, "--device", "cpu"],
+        ["evaluate", *through, "--device", "cpu"],
+    ):
+        ran = svc_jobs(*stage)
+        assert ran.code == 0, ran.err
+        listed = json.loads(svc_jobs("workspace", "ls", "data/44k/", "-w", url, "--json").out)["objects"]
+        assert not [one["key"] for one in listed if one["key"].endswith(".wav")]
+    for stage in ("slice", "features", "train", "evaluate"):
+        assert "already done" in svc_jobs(stage, *through).out

@@ -9,6 +9,7 @@ import time
 import boto3
 import pytest
 from servers.plugin import s3_servers
+from servers.proxy import Fault, breaking
 
 from svc_core import files
 from svc_core.storage import places
@@ -199,17 +200,22 @@ def test_doctor_says_which_setting_is_wrong(svc_jobs, bucket, server, monkeypatc
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_a_killed_copy_shows_nothing_half_and_goes_on_where_it_was(svc_jobs_process, answer, bucket, tmp_path, number):
+def test_a_killed_copy_shows_nothing_half_and_goes_on_where_it_was(
+    svc_jobs_process, answer, server, aws, bucket, tmp_path, number
+):
     url, root = bucket("w"), tmp_path / "w"
     content = {f"raw/alice/take {count}.wav": os.urandom(100_000) for count in range(400)}
     for key, data in content.items():
         files.write_bytes(root / key, data)
     store = open_store(url)
-    copying = svc_jobs_process("workspace", "sync", root, url, "-q")
-    while not any(store.list()) and copying.poll() is None:
-        time.sleep(0.01)
-    copying.send_signal(number)
-    _, err = copying.communicate()
+    with breaking(server.port, lambda request: Fault.HANG if request.number > 100 else None) as proxy:
+        aws(server, proxy.endpoint)
+        copying = svc_jobs_process("workspace", "sync", root, url, "-q")
+        while not proxy.injected["hangs"] and copying.poll() is None:
+            time.sleep(0.01)
+        copying.send_signal(number)
+        _, err = copying.communicate()
+    aws(server)
     assert copying.returncode == (75 if number == signal.SIGTERM else -number), err
     assert number == signal.SIGKILL or "told to stop" in err
     there = {item.key: item.version.size for item in store.list()}

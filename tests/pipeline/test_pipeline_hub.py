@@ -152,24 +152,80 @@ def test_clips_go_straight_to_the_hub_and_later_stages_bring_them_from_there(svc
     assert content(root, "data/44k") == content(finished, "data/44k")
 
 
-def test_slicing_through_holds_one_shard_at_a_time_and_goes_on_after_a_failure(
-    svc_jobs, hub_here, finished, tmp_path, monkeypatch
-):
-    from jobs import hub_workspace
-
+@pytest.fixture
+def prepared(svc_jobs, finished, tmp_path):
     root = tmp_path / "through"
     shutil.copytree(finished / "raw", root / "raw")
     settings = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio"]
     assert svc_jobs("prepare", "-w", root, *settings).code == 0
+    return root
+
+
+def test_slicing_through_writes_no_clip_and_no_record_of_one_that_is_not_sent(
+    svc_jobs, hub_here, prepared, monkeypatch
+):
+    from jobs import hub_workspace
+
+    # A shard is full with every recording, and memory before it.
     monkeypatch.setattr(hub_workspace, "SHARD_BYTES", 1)
-    held = []
-    hub_here.faults.before("POST .*/commit/", lambda: held.append(len(list(root.rglob("data/**/*.wav")))), times=2)
-    hub_here.faults.answer("POST .*/commit/", 403, times=1)
-    assert svc_jobs("slice", "-w", root, "--hub", hub_here.namespace).code == 78
-    assert list(root.rglob("data/**/*.wav")), "what could not be sent is kept"
-    assert svc_jobs("slice", "-w", root, "--hub", hub_here.namespace).code == 0
-    assert not list(root.rglob("data/**/*.wav"))
+    seen, push = [], hub_workspace.push_sliced
+
+    def watched(*given):
+        seen.append((list(prepared.rglob("data/**/*.wav")), len(list(prepared.rglob("manifests/slice/*/*.json")))))
+        return push(*given)
+
+    monkeypatch.setattr(hub_workspace, "push_sliced", watched)
+    ran = svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace)
+    assert ran.code == 0, ran.err
+    assert seen == [([], 0), ([], 1), ([], 2)]
     there = hub_here.repo("dataset", "tester/sliced-alice").files()
     assert len(json.loads(there["svc-jobs.json"])["entries"]) == 3
-    total = sum(key.endswith(".wav") for key in content(finished, "data/44k"))
-    assert max(held) < total
+    assert not list(prepared.rglob(".tmp-*"))
+
+
+@pytest.mark.parametrize(("status", "times", "code"), [(403, 1, 78), (412, 12, 75)])
+def test_clips_that_could_not_be_sent_are_made_again(svc_jobs, hub_here, prepared, status, times, code):
+    hub_here.faults.answer("POST .*/commit/", status, times=times)
+    assert svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).code == code
+    assert not list(prepared.rglob("manifests/slice/*/*.json"))
+    ran = svc_jobs("filelists", "-w", prepared)
+    assert (ran.code, "run slice first" in ran.err) == (66, True)
+    assert svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).code == 0
+    assert svc_jobs("filelists", "-w", prepared).code == 0
+    assert "already done" in svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).out
+
+
+def test_a_recording_that_another_machine_cut_otherwise_meanwhile_is_said(
+    svc_jobs, hub_here, prepared, tmp_path, monkeypatch
+):
+    from jobs import hub_workspace
+
+    other = tmp_path / "other"
+    shutil.copytree(prepared, other)
+    assert svc_jobs("prepare", "-w", other, "--max-length-ms", "2000").code == 0
+    assert svc_jobs("slice", "-w", other).code == 0
+    given, push = ("--speaker", "alice", "--namespace", hub_here.namespace), hub_workspace.push_sliced
+
+    def overtaken(*mine):
+        """The other's commit lands after ours, and before it is looked at whether ours stands."""
+        push(*mine)
+        assert svc_jobs("hub", "push", "sliced", *given, "-w", other).code == 0
+
+    monkeypatch.setattr(hub_workspace, "push_sliced", overtaken)
+    ran = svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace)
+    assert ran.code == 75, ran.err
+    assert "was replaced on the Hub by another machine meanwhile: run slice again" in ran.err
+    assert not list(prepared.rglob("manifests/slice/*/*.json"))
+    monkeypatch.setattr(hub_workspace, "push_sliced", push)
+    assert svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).code == 0
+
+
+def test_clips_that_lie_here_already_are_sent_and_removed(svc_jobs, hub_here, prepared):
+    assert svc_jobs("slice", "-w", prepared).code == 0
+    assert list(prepared.rglob("data/44k/**/*.wav"))
+    stray = prepared / "data/44k/alice/wavs/mine.wav"
+    stray.write_bytes(b"not from a recording")
+    ran = svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace)
+    assert ran.code == 0, ran.err
+    assert "already done" in ran.out
+    assert list(prepared.rglob("data/44k/**/*.wav")) == [stray]
