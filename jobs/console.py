@@ -19,6 +19,11 @@ PLAIN_EVERY_S = 5.0
 JSON_EVERY_S = 1.0
 
 
+def counted(count: int, noun: str) -> str:
+    """1 clip, 2 clips"""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 @dataclass(frozen=True)
 class StageResult:
     """What a stage did: how many things it made, how many stood already, one sentence, and figures for machines."""
@@ -144,7 +149,7 @@ class Console:
             return
         if not sys.stdout.isatty():
             for row in rows:
-                print("  ".join(cell for cell in row if cell), flush=True)  # noqa: T201
+                print("  ".join(cell or "-" for cell in row), flush=True)  # noqa: T201
             return
         from rich import box
         from rich.console import Console as Rich

@@ -10,7 +10,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Literal
 
-from jobs.console import Console
+from jobs.console import Console, counted
 from jobs.failures import Answered
 from jobs.session import find_config
 from jobs.workspace import FolderWorkspace
@@ -22,6 +22,7 @@ FREE_BYTES = 5 * 2**30
 SHM_BYTES = 1 * 2**30
 SLICE_PACKAGES = ("av", "numpy", "soundfile", "soxr")
 TRAIN_PACKAGES = ("huggingface_hub", "onnxruntime", "pyworld", "safetensors", "swift_f0", "tensorboard", "transformers")
+BUCKET_BUDGET_S = 10.0
 _SUBJECT_CHARS = 26
 _COLOURS = {"ok": "green", "note": "yellow", "fail": "bold red"}
 
@@ -123,10 +124,10 @@ def _shared_memory() -> Finding:
 
 def _bucket(url: str) -> Iterator[Finding]:
     from svc_core.storage import probe
-    from svc_core.storage.opening import open_store
+    from svc_core.storage.s3 import S3Store
 
     try:
-        store = open_store(url)
+        store = S3Store.open_url(url, BUCKET_BUDGET_S)
     except SvcError as error:
         yield Finding("bucket", "fail", str(error))
         return
@@ -163,7 +164,9 @@ def _config_and_encoder(root: Path) -> Iterator[Finding]:
         yield Finding("config", "note", "none yet: prepare writes it")
         return
     yield Finding(
-        "config", "ok", f"voice {config.svc_jobs.voice!r}, {len(config.spk)} speakers, encoder {config.encoder}"
+        "config",
+        "ok",
+        f"voice {config.svc_jobs.voice!r}, {counted(len(config.spk), 'speaker')}, encoder {config.encoder}",
     )
     if ENCODERS[config.encoder].model is None or "torch" not in sys.modules:
         return

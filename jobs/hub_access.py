@@ -1,6 +1,6 @@
 """The way of every command to the Hub, and what a push or a pull leaves to say."""
 
-from jobs.console import Console, StageResult
+from jobs.console import Console, StageResult, counted
 from svc_core.hub import Hub, Pulled, Pushed
 
 
@@ -29,4 +29,4 @@ def brought(pulled: Pulled) -> StageResult:
 
 
 def _size(moved: Pushed | Pulled) -> str:
-    return f"{moved.files} {'file' if moved.files == 1 else 'files'}, {moved.bytes / 1e6:.1f} MB"
+    return f"{counted(moved.files, 'file')}, {moved.bytes / 1e6:.1f} MB"

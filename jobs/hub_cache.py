@@ -121,20 +121,11 @@ class HubCache:
 
     def _stale(self, speaker: str) -> dict[str, str]:
         """Clips of which some part is to be made: key of the wav -> sha256."""
-        from jobs import reads
-        from svc_core.features.extract import ClipFeatures, fingerprints, stale_parts
+        from jobs.stages.features import states
 
         clips = [clip for clip in self._session.filelists().clips if clip.speaker == speaker]
-        self._workspace.bring(
-            [*reads.model_pins(self._session.config()), *(layout.features_manifest(clip.key) for clip in clips)]
-        )
-        wanted = fingerprints(self._session.config(), self._session.root)
-        found = {}
-        for clip in clips:
-            before = ClipFeatures.read(self._session.root / layout.features_manifest(clip.key))
-            if stale_parts(self._workspace.check, clip.file, before, wanted).parts:
-                found[clip.key] = clip.file.sha256
-        return found
+        found = states(self._workspace, self._session.config(), clips)
+        return {one.clip.key: one.clip.file.sha256 for one in found if one.stale.parts}
 
     def _push(self, push: Callable[[Any, str, Hub], Pushed], names: list[str]) -> None:
         for name in names:

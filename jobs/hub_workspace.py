@@ -19,6 +19,7 @@ from svc_core import files, layout
 from svc_core.errors import BadInput, Conflict
 from svc_core.hub import Hub, Repo, push_sliced, tables
 from svc_core.hub.contents import Member
+from svc_core.hub.noted import HubRecord, note
 from svc_core.hub.packing import SHARD_BYTES
 from svc_core.hub.snapshot import Snapshot, scratch, snapshot
 from svc_core.manifest import FileRecord
@@ -189,6 +190,7 @@ class HubWorkspace:
         with scratch(self.root, f"clips-{Path(path).stem}", keep=True) as folder:
             shard = seen.fetch(seen.contents.by_path[path], folder)
             tables.read_table(shard, {one.key: one for one in members}, put)
+        note(self._inner, "sliced", seen.repo.name, HubRecord(repo=seen.repo.id, pulled=seen.commit))
 
 
 class _Made:

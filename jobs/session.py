@@ -71,7 +71,7 @@ def _open_bucket(url: str, console: Console, scratch: str | None) -> Workspace:
     from jobs.scratch import scratch_folder
     from svc_core.storage.opening import open_store
 
-    store = open_store(url)
+    store = open_store(url, console.warn)
     return BucketWorkspace(store, scratch_folder(Path(scratch or tempfile.gettempdir())), console)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.commands import Json, Quiet, Verbose
-from jobs.console import Console
+from jobs.console import Console, counted
 from jobs.stop import Stop
 from svc_core.errors import BadInput, ConfigError
 from svc_core.storage import compare, places
@@ -31,14 +31,15 @@ def ls(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    console, store = _begin(json_, quiet, verbose), _existing(workspace)
+    console = _begin(json_, quiet, verbose)
+    store = _existing(workspace, console)
     found = sorted(store.list(prefix))
     rows = [
         [str(item.version.size), _time(item.modified_s), places.place_of(item.key).stage, item.key] for item in found
     ]
     console.table(["bytes", "written (UTC)", "stage", "key"], _printable(rows))
     total = sum(item.version.size for item in found)
-    console.say(f"{_files(len(found))}, {_size(total)}")
+    console.say(f"{counted(len(found), 'file')}, {_size(total)}")
     objects = [
         {
             "key": item.key,
@@ -55,7 +56,8 @@ def ls(
 def du(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     from svc_core.storage.ledger import read_ledger
 
-    console, store = _begin(json_, quiet, verbose), _existing(workspace)
+    console = _begin(json_, quiet, verbose)
+    store = _existing(workspace, console)
     # Sidecars' records are the many, and say nothing of lengths.
     seconds = read_ledger(store, wanted=lambda key: "/features/" not in key).seconds
     sums: dict[places.Place, _Sum] = defaultdict(_Sum)
@@ -76,7 +78,7 @@ def du(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose:
     ]
     console.table(["stage", "speaker", "files", "size", "minutes"], rows)
     files, size = sum(one.files for one in sums.values()), sum(one.size for one in sums.values())
-    console.say(f"{_files(files)}, {_size(size)}")
+    console.say(f"{counted(files, 'file')}, {_size(size)}")
     stages = [
         {**place._asdict(), "files": one.files, "bytes": one.size, "minutes": round(one.seconds / 60, 3) or None}
         for place, one in ordered
@@ -93,13 +95,13 @@ def diff(
     verbose: Verbose = False,
 ) -> None:
     console = _begin(json_, quiet, verbose)
-    found = _compared(console, _inventory(console, _existing(left)), _inventory(console, _existing(right)))
+    found = _compared(console, *(_inventory(console, _existing(place, console)) for place in (left, right)))
     lists = {"only in A": found.only_left, "only in B": found.only_right, "different": found.different}
     for name, keys in lists.items():
         for key in keys:
             console.detail(_printable(f"{name}: {key}"))
     if found.same:
-        console.say(f"equal: {_files(len(found.equal))} on both sides, each with the same content")
+        console.say(f"equal: {counted(len(found.equal), 'file')} on both sides, each with the same content")
     else:
         counts = ", ".join(f"{len(keys)} {name}" for name, keys in lists.items())
         console.say(f"{counts}, {len(found.equal)} equal" + ("" if verbose else "; -v lists them"))
@@ -121,7 +123,8 @@ def sync(
 ) -> None:
     from svc_core.storage.sync import plan_sync
 
-    console, here, there = _begin(json_, quiet, verbose), _existing(source), open_store(target)
+    console = _begin(json_, quiet, verbose)
+    here, there = _existing(source, console), open_store(target, console.warn)
     _check_apart(here, there)
     left, right = _inventory(console, here), _inventory(console, there)
     plan = plan_sync(left, right, _compared(console, left, right), delete=delete)
@@ -130,16 +133,17 @@ def sync(
             console.detail(f"copy {key}")
         for key in plan.deletions:
             console.detail(f"delete {key}")
-        numbers = f"{_files(len(plan.copies))} ({_size(plan.size)}) and {len(plan.changed_records)} records"
-        console.say(f"would copy {numbers}, and delete {len(plan.deletions)}; nothing was changed")
+        numbers = f"{counted(len(plan.copies), 'file')} ({_size(plan.size)})"
+        records = counted(len(plan.changed_records), "record")
+        console.say(f"would copy {numbers} and {records}, and delete {len(plan.deletions)}; nothing was changed")
         copy = [*plan.copies, *plan.changed_records]
         console.result(_done(dry_run=True, copy=copy, delete=plan.deletions, bytes=plan.size))
         return
     counts = _move(console, plan)
     standing = len(left.objects) - counts["copied"] - counts["recorded"]
     console.say(
-        f"{counts['copied']} files copied ({_size(plan.size)}), {counts['recorded']} records written, "
-        f"{counts['deleted']} deleted, {standing} stood already"
+        f"{counted(counts['copied'], 'file')} copied ({_size(plan.size)}), "
+        f"{counted(counts['recorded'], 'record')} written, {counts['deleted']} deleted, {standing} stood already"
     )
     console.result(_done(dry_run=False, **counts, standing=standing, bytes=plan.size))
 
@@ -148,26 +152,27 @@ def sync(
 def verify(workspace: Workspace, json_: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     from svc_core.storage import audit
 
-    console, store = _begin(json_, quiet, verbose), _existing(workspace)
+    console = _begin(json_, quiet, verbose)
+    store = _existing(workspace, console)
     sizes = [item.version.size for item in store.list() if not places.is_passing(item.key)]
     with console.progress("verify", sum(sizes) / 1e6, "MB") as progress:
         done = itertools.count(1)
         found = audit.verify(
             store,
             on_bytes=lambda count: progress.advance(count / 1e6),
-            on_object=lambda: progress.advance(0, f"{next(done)} of {_files(len(sizes))}"),
+            on_object=lambda: progress.advance(0, f"{next(done)} of {counted(len(sizes), 'file')}"),
         )
     facts = {"files": found.objects, "bytes": found.size, "unrecorded": found.unrecorded}
     faults = _printable([fault._asdict() for fault in found.faults])
     if not faults:
-        console.say(f"{_files(found.objects)}, {_size(found.size)}: all as recorded")
+        console.say(f"{counted(found.objects, 'file')}, {_size(found.size)}: all as recorded")
         console.result(_done(**facts, faults=[]))
         return
     for fault in found.faults:
         console.detail(_printable(str(fault)))
     sentence = (
-        f"{store.name}: {len(faults)} of {_files(found.objects)} or records are wrong, the first: {found.faults[0]}; "
-        "restore them, or remove them and run again (-v lists all)"
+        f"{store.name}: {len(faults)} of {counted(found.objects, 'file')} or records are wrong, "
+        f"the first: {found.faults[0]}; restore them, or remove them and run again (-v lists all)"
     )
     if console.json_mode:
         console.event("error", text=sentence)
@@ -191,7 +196,8 @@ def gc(
 ) -> None:
     from svc_core.storage import unused
 
-    console, store = _begin(json_, quiet, verbose), _existing(workspace)
+    console = _begin(json_, quiet, verbose)
+    store = _existing(workspace, console)
     # Only a write tells the store's clock, and a dry run writes nothing.
     now_s = unused.clock_s(store) if delete else time.time()
     found = unused.find_unused(store, now_s=now_s, older_than_s=older_than_s)
@@ -207,7 +213,7 @@ def gc(
             bucket.abort(upload)
     size = sum(item.size for item in found)
     verb = "removed" if delete else "unused, nothing was removed (--delete does it)"
-    console.say(f"{_files(len(found))}, {_size(size)}, {len(uploads)} unfinished uploads: {verb}")
+    console.say(f"{counted(len(found), 'file')}, {_size(size)}, {len(uploads)} unfinished uploads: {verb}")
     keys = [{"key": item.key, "bytes": item.size, "reason": item.reason} for item in found]
     facts = {"unused": keys, "uploads": [upload.key for _, upload in uploads], "bytes": size}
     console.result(_done(deleted=delete, **facts))
@@ -225,8 +231,8 @@ def _begin(json_: bool, quiet: bool, verbose: bool) -> Console:
     return Console(json_, quiet, verbose)
 
 
-def _existing(place: str) -> Store:
-    store = open_store(place)
+def _existing(place: str, console: Console) -> Store:
+    store = open_store(place, console.warn)
     if isinstance(store, FolderStore) and not store.root.is_dir():
         raise BadInput(f"{store.root} is no folder: give a workspace's folder or s3://bucket/prefix")
     return store
@@ -289,10 +295,6 @@ def _printable(value: Any) -> Any:
     if isinstance(value, list):
         return [_printable(item) for item in value]
     return {name: _printable(item) for name, item in value.items()} if isinstance(value, dict) else value
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
 
 
 def _size(count: float) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.console import Console, StageResult
+from jobs.console import Console, StageResult, counted
 from jobs.session import Session, find_config
 from jobs.workspace import Workspace
 from svc_core import files, layout
@@ -49,7 +49,7 @@ def convert_files(console: Console, workspace: Workspace | None, request: Conver
     if errors:
         raise BadInput("; ".join(errors))
     verb = "converted" if done else "already done"
-    message = f"{verb}: {len(request.inputs)} files to {options.speaker}, in {made.place}"
+    message = f"{verb}: {counted(len(request.inputs), 'file')} to {options.speaker}, in {made.place}"
     return StageResult("convert", done, skipped, message, {"outputs": made.outputs})
 
 

@@ -1,7 +1,7 @@
 """evaluate: every kept checkpoint on the validation clips -> scores, and the best."""
 
 from jobs import reads
-from jobs.console import StageResult
+from jobs.console import StageResult, counted
 from jobs.session import Session
 from jobs.workspace import settled
 from svc_core import layout
@@ -38,7 +38,8 @@ def _result(made: Evaluation, *, changed: bool) -> StageResult:
     distance = f"mel distance {metrics.mel_distance:.3f}" if metrics else ""
     verb = "evaluated" if changed else "already done"
     count = len(made.checkpoints)
-    message = f"{verb}: {count} checkpoints on {len(made.clips)} clips; best is step {made.best_step}, {distance}"
+    heard = f"{counted(count, 'checkpoint')} on {counted(len(made.clips), 'clip')}"
+    message = f"{verb}: {heard}; best is step {made.best_step}, {distance}"
     facts = {
         "best_step": made.best_step,
         "best_mel_distance": round(metrics.mel_distance, 3) if metrics else None,

@@ -3,19 +3,29 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 
 from jobs import reads
-from jobs.console import StageResult
+from jobs.console import StageResult, counted
 from jobs.session import Session
 from jobs.workspace import Workspace
 from svc_core import files, layout
 from svc_core.config import Config
 from svc_core.device import resolve_device
 from svc_core.errors import BadInput
-from svc_core.features.extract import ClipFeatures, Task, extract_many, fingerprints, load_tools, stale_parts
+from svc_core.features.extract import (
+    ClipFeatures,
+    Staleness,
+    Task,
+    extract_many,
+    fingerprints,
+    load_tools,
+    stale_parts,
+)
 from svc_core.filelists import Filelists, ListedClip
+from svc_core.manifest import FileRecord
 from svc_core.shards import shard
 
 MAX_WORKERS = 8
@@ -39,25 +49,39 @@ def _extract_shard(session: Session, index: int, count: int, device: str) -> Sta
     return _result(session, config, lists, mine, len(tasks), index, count)
 
 
-def _tasks(workspace: Workspace, config: Config, clips: list[ListedClip]) -> tuple[list[Task], list[str]]:
-    """What is to be made, and a sentence for each clip that is not what slice recorded."""
-    root, manifests = workspace.root, [layout.features_manifest(clip.key) for clip in clips]
-    workspace.bring([*reads.model_pins(config), *manifests])
-    wanted = fingerprints(config, root)
-    tasks, errors = [], []
+class ClipState(NamedTuple):
+    """A listed clip as it is found: its wav, None where that is not what slice recorded, its record, what is to do."""
+
+    clip: ListedClip
+    wav: FileRecord | None
+    recorded: ClipFeatures | None
+    stale: Staleness
+
+
+def states(workspace: Workspace, config: Config, clips: list[ListedClip]) -> list[ClipState]:
+    """What stands and what is to be made. Brings in the records, not the clips."""
+    workspace.bring([*reads.model_pins(config), *(layout.features_manifest(clip.key) for clip in clips)])
+    wanted = fingerprints(config, workspace.root)
+    found = []
     for clip in clips:
         wav = workspace.check(clip.file)
+        recorded = ClipFeatures.read(workspace.root / layout.features_manifest(clip.key))
+        stale = stale_parts(workspace.check, wav or clip.file, recorded, wanted)
+        found.append(ClipState(clip, wav, recorded, stale))
+    return found
+
+
+def _tasks(workspace: Workspace, config: Config, clips: list[ListedClip]) -> tuple[list[Task], list[str]]:
+    """What is to be made, and a sentence for each clip that is not what slice recorded."""
+    tasks, errors = [], []
+    for clip, wav, recorded, stale in states(workspace, config, clips):
         if wav is None:
             errors.append(f"{clip.key} is missing or was changed after slice recorded it: run slice again")
-            continue
-        path = root / layout.features_manifest(clip.key)
-        before = ClipFeatures.read(path)
-        stale = stale_parts(workspace.check, wav, before, wanted)
-        if stale.parts:
+        elif stale.parts:
             tasks.append(Task(wav, stale.parts, stale.record))
-        elif stale.record is not None and stale.record != before:
-            stale.record.write(path)
-    workspace.take(manifests)
+        elif stale.record is not None and stale.record != recorded:
+            stale.record.write(workspace.root / layout.features_manifest(clip.key))
+    workspace.take([layout.features_manifest(clip.key) for clip in clips])
     return tasks, errors
 
 
@@ -101,7 +125,9 @@ def _result(
     part = f" (shard {index} of {count})" if count > 1 else ""
     verb = "extracted" if done else "already done"
     encoder = config.encoder + (" (demo and tests only)" if config.encoder == "mel-bands" else "")
-    message = f"{verb}{part}: {done or len(mine)} clips with {encoder} and {config.svc_jobs.features.f0_predictor}"
+    message = (
+        f"{verb}{part}: {counted(done or len(mine), 'clip')} with {encoder} and {config.svc_jobs.features.f0_predictor}"
+    )
     if in_no_list:
         message += f"; {in_no_list} wavs in neither list are left alone"
     facts = {"clips": len(mine), "seconds": round(sum(clip.seconds for clip in mine), 1), "in_no_list": in_no_list}

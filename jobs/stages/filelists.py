@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobs.console import StageResult
+from jobs.console import StageResult, counted
 from jobs.session import Session
 from jobs.stages.slice import check_poison, troubles
 from jobs.workspace import Workspace
@@ -69,8 +69,8 @@ def _result(made: Filelists, changed: bool) -> StageResult:
     minutes = {side: made.seconds(side) / 60 for side in ("train", "val")}
     verb = "listed" if changed else "already done"
     message = (
-        f"{verb}: {counts['train']} training clips ({minutes['train']:.1f} min), "
-        f"{counts['val']} validation clips ({minutes['val']:.1f} min)"
+        f"{verb}: {counted(counts['train'], 'training clip')} ({minutes['train']:.1f} min), "
+        f"{counted(counts['val'], 'validation clip')} ({minutes['val']:.1f} min)"
     )
     facts = {
         **counts,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.console import StageResult
+from jobs.console import StageResult, counted
 from jobs.session import Session, find_config
 from svc_core import config as configs
 from svc_core import files, layout, plan, settings, speakers
@@ -67,7 +67,7 @@ def _result(made: SlicePlan, config: Config, *, done: int = 0, skipped: int = 0)
     seconds = sum(recording.cost_s for recording in usable)
     names = sorted({recording.speaker for recording in usable})
     message = (
-        f"{verb}: {len(usable)} recordings of {', '.join(names) or 'nobody'}, {seconds / 60:.1f} min, "
+        f"{verb}: {counted(len(usable), 'recording')} of {', '.join(names) or 'nobody'}, {seconds / 60:.1f} min, "
         f"voice {made.voice!r}"
     )
     facts = {

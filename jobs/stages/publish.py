@@ -1,7 +1,7 @@
 """publish: the best checkpoint -> the release folder."""
 
 from jobs import reads
-from jobs.console import StageResult
+from jobs.console import StageResult, counted
 from jobs.session import Session
 from jobs.workspace import settled
 from svc_core import layout
@@ -35,7 +35,9 @@ def _publish(session: Session, config: Config, evaluation: Evaluation) -> StageR
     voice = config.svc_jobs.voice
     release = publish_voice(session.root, voice, config, evaluation)
     verb = "already done" if release.already else "published"
-    message = f"{verb}: step {release.step} in {release.folder}, {len(release.files)} files; {_status(release)}"
+    message = (
+        f"{verb}: step {release.step} in {release.folder}, {counted(len(release.files), 'file')}; {_status(release)}"
+    )
     facts = {
         "step": release.step,
         "folder": release.folder,

@@ -1,6 +1,6 @@
 """slice: one recording -> its clips, for the recordings of one shard."""
 
-from jobs.console import StageResult
+from jobs.console import StageResult, counted
 from jobs.session import Session
 from jobs.workspace import Workspace
 from svc_core import files, layout
@@ -113,9 +113,10 @@ def _result(plan: SlicePlan, records: list[RecordingRecord], done: int, index: i
     dropped = sum(len(record.dropped) for record in records)
     part = f" (shard {index} of {count})" if count > 1 else ""
     verb = "sliced" if done else "already done"
-    message = f"{verb}{part}: {len(clips)} clips, {seconds / 60:.1f} min, from {len(records)} recordings"
+    sources = counted(len(records), "recording")
+    message = f"{verb}{part}: {counted(len(clips), 'clip')}, {seconds / 60:.1f} min, from {sources}"
     if dropped:
-        message += f"; {dropped} pieces dropped"
+        message += f"; {counted(dropped, 'piece')} dropped"
     facts = {
         "clips": len(clips),
         "seconds": round(seconds, 1),

@@ -1,5 +1,6 @@
 """A store by its name."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from svc_core.errors import ConfigError
@@ -7,9 +8,10 @@ from svc_core.storage.folder import FolderStore
 from svc_core.storage.store import Store
 
 
-def open_store(place: str) -> Store:
+def open_store(place: str, notice: Callable[[str], None] = lambda text: None) -> Store:
     """The bucket of an `s3://bucket/prefix`, or the folder of a path. Sends no request.
 
+    `notice` is told where a bucket cannot be reached and requests are repeated.
     Raises ConfigError for other URLs, and for a bucket whose settings do not suffice.
     """
     if not place.startswith("s3://"):
@@ -21,4 +23,4 @@ def open_store(place: str) -> Store:
     # Late: both S3 libraries together take half a second to import.
     from svc_core.storage.s3 import S3Store
 
-    return S3Store.open_url(place)
+    return S3Store.open_url(place, notice=notice)

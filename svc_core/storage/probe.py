@@ -58,8 +58,10 @@ def examine(store: Store, *, now_s: Callable[[], float] = time.time) -> Iterator
         ("throughput", _throughput),
         ("delete", _delete),
     )
+    tried = []
     try:
         for subject, attempt in tries:
+            tried.append(subject)
             try:
                 yield Check(subject, "ok", attempt(store, key))
             except _Failed as failed:
@@ -75,7 +77,8 @@ def examine(store: Store, *, now_s: Callable[[], float] = time.time) -> Iterator
                     return
     finally:
         with suppress(SvcError):
-            store.delete([key, *_others(key)])
+            if "put" in tried:
+                store.delete([key, *_others(key)])
 
 
 def _others(key: str) -> list[str]:

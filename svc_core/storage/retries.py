@@ -19,10 +19,16 @@ class Budget(NamedTuple):
     seconds: float
 
 
-def persist(request: Callable[[], Answer], explain: Callable[[Exception], SvcError], budget: Budget) -> Answer:
+def persist(
+    request: Callable[[], Answer],
+    explain: Callable[[Exception], SvcError],
+    budget: Budget,
+    waiting: Callable[[SvcError, float], None] = lambda reason, spent_s: None,
+) -> Answer:
     """The answer to `request`. Raises what `explain` makes of its error: at once, or when the budget is spent.
 
-    Only a Transient error is worth another attempt; a Conflict is an answer.
+    Only a Transient error is worth another attempt; a Conflict is an answer. `waiting` is told the error and the
+    seconds since the first attempt before each pause.
     """
     began_s = time.monotonic()
     for attempt in itertools.count(1):
@@ -34,6 +40,7 @@ def persist(request: Callable[[], Answer], explain: Callable[[Exception], SvcErr
             lasting = not isinstance(reason, Transient) or isinstance(reason, Conflict)
             if lasting or attempt >= budget.attempts or spent_s >= budget.seconds:
                 raise reason from None
+        waiting(reason, spent_s)
         # Random, so that many clients of a store that comes back do not return all at once.
         pause_s = random.uniform(0, min(_LONGEST_S, _FIRST_S * 2**attempt))  # noqa: S311
         time.sleep(min(pause_s, max(budget.seconds - spent_s, 0)))

@@ -37,23 +37,31 @@ _SHA256, _WRITE = "sha256", "svc-write"
 _DELETE_AT_ONCE = 1_000
 _READ_AHEAD_BYTES = 256 << 10
 _PIECE_BYTES = 1 << 20
+_NOTICE_AFTER_S = 3.0
+Notice = Callable[[str], None]
 
 
 class S3Store:
     """Objects below `s3://bucket/prefix`. Each carries the sha256 of its content as metadata."""
 
-    def __init__(self, url: BucketUrl, connection: s3_settings.Connection) -> None:
+    def __init__(self, url: BucketUrl, connection: s3_settings.Connection, notice: Notice) -> None:
         self.name = str(url)
+        self._notice, self._noticed = notice, False
         self._url = url
         self._connection = connection
         self._below = f"{url.prefix}/" if url.prefix else ""
         self._bucket_seen = False
 
     @classmethod
-    def open_url(cls, url: BucketUrl | str, budget_s: float = s3_settings.BUDGET_S) -> "S3Store":
-        """Reads the AWS settings; sends no request. Raises ConfigError where they do not suffice."""
+    def open_url(
+        cls, url: BucketUrl | str, budget_s: float = s3_settings.BUDGET_S, notice: Notice = lambda text: None
+    ) -> "S3Store":
+        """Reads the AWS settings; sends no request. Raises ConfigError where they do not suffice.
+
+        Where the store cannot be reached, requests are repeated for `budget_s`; `notice` is told after a few seconds.
+        """
         parsed = parse_url(url) if isinstance(url, str) else url
-        return cls(parsed, s3_settings.connect(parsed, budget_s))
+        return cls(parsed, s3_settings.connect(parsed, budget_s), notice)
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
         token: dict[str, str] = {}
@@ -200,7 +208,17 @@ class S3Store:
         return pieces
 
     def _ask(self, key: str | None, request: Callable[[], Answer]) -> Answer:
-        return interruptibly(partial(persist, request, partial(self._explain, key), self._connection.budget))
+        explain, budget = partial(self._explain, key), self._connection.budget
+        answer = interruptibly(partial(persist, request, explain, budget, self._waiting))
+        self._noticed = False
+        return answer
+
+    def _waiting(self, reason: SvcError, spent_s: float) -> None:
+        """Says once that there is an outage, and of what kind."""
+        if spent_s >= _NOTICE_AFTER_S and not self._noticed:
+            self._noticed = True
+            cause = str(reason).rpartition(": ")[0]
+            self._notice(f"{cause}: trying again for up to {self._connection.budget.seconds:.0f} s")
 
     def _explain(self, key: str | None, error: Exception) -> SvcError:
         return s3_errors.explain(error, self.name, key)

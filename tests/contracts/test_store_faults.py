@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -36,12 +37,12 @@ def through(server, aws):
     """A store behind a proxy with a rule."""
     opened = []
 
-    def open_through(rule, prefix: str, budget_s: float = 60.0):
+    def open_through(rule, prefix: str, budget_s: float = 60.0, **more):
         context = breaking(server.port, rule)
         proxy = context.__enter__()
         opened.append(context)
         aws(server, proxy.endpoint)
-        return proxy, S3Store.open_url(f"s3://workspaces/faults/{os.getpid()}/{prefix}", budget_s)
+        return proxy, S3Store.open_url(f"s3://workspaces/faults/{os.getpid()}/{prefix}", budget_s, **more)
 
     yield open_through
     for context in opened:
@@ -160,6 +161,18 @@ def test_nobody_at_home_is_transient(through):
     proxy, store = through(lambda request: None, "nobody", budget_s=0.5)
     with proxy.away(), pytest.raises(Transient, match=r"refused|cannot be reached|cut"):
         store.head("k")
+
+
+def test_an_outage_is_said_once_while_it_lasts(through, monkeypatch):
+    monkeypatch.setattr("svc_core.storage.s3._NOTICE_AFTER_S", 0.0)
+    said: list[str] = []
+    proxy, store = through(lambda request: None, "outage", budget_s=1.0, notice=said.append)
+    for outages in (1, 2):
+        with proxy.away(), pytest.raises(Transient):
+            list(store.list())
+        assert len(said) == outages, "once, however often it was tried"
+        assert re.fullmatch(rf"{re.escape(store.name)}: .*: trying again for up to 1 s", said[-1])
+        assert list(store.list()) == []
 
 
 def test_wrong_bytes_that_stay_wrong_are_named_with_both_hashes(through, tmp_path):

@@ -139,6 +139,8 @@ def test_clips_go_straight_to_the_hub_and_later_stages_bring_them_from_there(svc
     assert ran.code == 0, ran.err
     assert not list(root.rglob("data/**/*.wav"))
     assert not list(root.rglob(".tmp-*"))
+    commit = hub_here.repo("dataset", "tester/sliced-alice").branches["main"]
+    assert json.loads((root / "data/prep/manifests/hub/sliced-alice.json").read_text())["pulled"] == commit
     sidecars = {key: one for key, one in content(finished, "data/44k").items() if not key.endswith(".wav")}
     assert content(root, "data/44k") == sidecars
     for stage in (["train", *through], ["evaluate", *through], ["publish", "-w", root], ["report", *through]):
