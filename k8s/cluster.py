@@ -1,7 +1,10 @@
 """A cluster, by kubectl and helm: what KUBECONFIG names."""
 
 import json
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -53,6 +56,19 @@ class Cluster:
 
     def execute(self, pod: str, *command: object, container: str = "main") -> str:
         return self.run("exec", pod, "-c", container, "--", *command)
+
+    @contextmanager
+    def forwarded(self, target: str, port: int) -> Iterator[int]:
+        """A port of this machine that leads to one in the cluster, while open."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            here: int = free.getsockname()[1]
+        command = [str(self.kubectl), "-n", self.namespace, "port-forward", target, f"{here}:{port}"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield here
+            finally:
+                process.terminate()
 
     def worker_nodes(self) -> list[str]:
         """Names of the nodes that take pods, sorted."""

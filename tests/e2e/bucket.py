@@ -6,15 +6,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 import numpy as np
 import soundfile
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jobs.demo import RATE_HZ, speak
+from k8s import store
 from k8s.cluster import Cluster
-from k8s.up import ACCESS_KEY, BUCKET, SECRET_KEY, forwarded
+from k8s.store import BUCKET
 
 
 @dataclass
@@ -28,7 +27,7 @@ class Bucket:
         for _ in range(60):
             if not self._port:
                 self._open()
-            made = self._made()
+            made = store.client(self._port)
             try:
                 made.list_buckets()
                 return made
@@ -38,22 +37,12 @@ class Bucket:
         raise AssertionError("the bucket cannot be reached")
 
     def _open(self) -> None:
-        self._port = self._forward.enter_context(forwarded(self.cluster, "service/minio", 9000))
+        self._port = self._forward.enter_context(store.forwarded(self.cluster))
         time.sleep(1)
 
     def close(self) -> None:
         self._forward.close()
         self._port = 0
-
-    def _made(self) -> Any:
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{self._port}",
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=Config(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 1}),
-        )
 
     def create(self) -> None:
         self.client().create_bucket(Bucket=BUCKET)
@@ -79,12 +68,16 @@ class Bucket:
         for key in self.entries(source):
             client.copy({"Bucket": BUCKET, "Key": f"{source}/{key}"}, BUCKET, f"{target}/{key}")
 
-    def record(self, speaker: str, takes: int = 3, seconds: float = 12.0, first: int = 0) -> None:
+    def record(self, speaker: str, count: int = 3, seconds: float = 12.0, first: int = 0) -> None:
         """Recordings of made speech in the speaker's own workspace."""
         client = self.client()
-        for number in range(first, first + takes):
-            key = f"voices/{speaker}/raw/{speaker}/take {number}.flac"
-            client.put_object(Bucket=BUCKET, Key=key, Body=flac(number, seconds))
+        for name, content in takes(count, seconds, first).items():
+            client.put_object(Bucket=BUCKET, Key=f"voices/{speaker}/raw/{speaker}/{name}", Body=content)
+
+
+def takes(count: int, seconds: float = 12.0, first: int = 0) -> dict[str, bytes]:
+    """Recordings of made speech by their names."""
+    return {f"take {number}.flac": flac(number, seconds) for number in range(first, first + count)}
 
 
 def flac(number: int, seconds: float, times: int = 1) -> bytes:

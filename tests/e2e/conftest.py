@@ -15,12 +15,16 @@ from bucket import Bucket
 from pools import Pools
 from workflows import Workflow, submit
 
+from k8s import store
 from k8s.cluster import Cluster
-from k8s.render import CHART, ROOT
-from k8s.up import ACCESS_KEY, SECRET_KEY
+from k8s.render import CHART
 
 NAMESPACE = os.environ.get("SVC_E2E_NAMESPACE", "svc-e2e")
-TOY = {"preset": "toy", "encoder": "mel-bands", "f0": "dio", "device": "cpu"}
+PLANNED = {"preset": "toy", "encoder": "mel-bands", "f0": "dio"}
+"""What prepare is told of the smallest voice."""
+TOY = {**PLANNED, "device": "cpu"}
+STAGES = ("prepare", "slice", "filelists", "features", "train", "evaluate", "publish", "report")
+WITH_DEVICE = ("features", "train", "evaluate")
 DURATIONS: dict[str, float] = {}
 
 
@@ -77,8 +81,7 @@ def store_namespace(cluster):
     beside = cluster.beside(name)
     beside.run("delete", "namespace", name, "--ignore-not-found", limit_s=180)
     beside.run("create", "namespace", name)
-    beside.apply((ROOT / "k8s" / "minio.yaml").read_text(encoding="utf-8"))
-    beside.run("rollout", "status", "deployment/minio", "--timeout=120s", limit_s=130)
+    store.install(beside, limit_s=120)
     yield beside
     if not os.environ.get("SVC_E2E_KEEP"):
         beside.run("delete", "namespace", name, limit_s=180)
@@ -109,8 +112,7 @@ def values(store_namespace) -> list[str]:
 def chart(cluster, pools, bucket, values) -> Cluster:
     """The chart as a user installs it, in a namespace that enforces the strictest Pod Security level."""
     cluster.run("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    keys = [f"--from-literal=AWS_ACCESS_KEY_ID={ACCESS_KEY}", f"--from-literal=AWS_SECRET_ACCESS_KEY={SECRET_KEY}"]
-    cluster.run("create", "secret", "generic", "svc-bucket", *keys)
+    store.give_keys(cluster)
     cluster.helm_run("install", "svc-jobs", CHART, *values)
     return cluster
 
@@ -127,13 +129,18 @@ def trained(chart, bucket, durations) -> Workflow:
     return made
 
 
-@pytest.fixture(scope="session")
-def run_here():
-    """Runs the command line on this machine, in as many threads as a pod of the tests has."""
+def make_here(root: Path, speaker: str, recordings: dict[str, bytes], last: str, **settings: object) -> Path:
+    """The workspace `root` as a run on this machine makes it: every stage up to `last`, each a process of its own.
 
-    def call(*arguments: object) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "jobs", *map(str, arguments)]
-        subprocess.run(command, check=True, env=environment, timeout=900)
-
-    return call
+    With as many threads as a pod of the tests has.
+    """
+    for name, content in recordings.items():
+        path = root / "raw" / speaker / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    flags = [part for key, value in settings.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    given = {"prepare": flags, **{stage: ["--device", TOY["device"]] for stage in WITH_DEVICE}}
+    for stage in STAGES[: STAGES.index(last) + 1]:
+        command = [sys.executable, "-m", "jobs", stage, "-w", str(root), *given.get(stage, [])]
+        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=900)
+    return root

@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 
 from k8s.cluster import Cluster
-from k8s.up import forwarded
 
 NAME, SETTINGS = "workflow-controller", "workflow-controller-configmap"
 METRICS_PORT = 9090
@@ -29,7 +28,7 @@ def restart(cluster: Cluster) -> None:
 def metrics(cluster: Cluster) -> str:
     """What Prometheus would read."""
     unchecked = ssl._create_unverified_context()
-    with forwarded(around(cluster), f"deployment/{NAME}", METRICS_PORT) as port:
+    with around(cluster).forwarded(f"deployment/{NAME}", METRICS_PORT) as port:
         for attempt in range(40):
             scheme = "https" if attempt % 2 == 0 else "http"
             try:

@@ -6,28 +6,17 @@ import time
 
 import controller
 import pytest
-from bucket import flac
+from bucket import takes
 from compare import keys_here, keys_there, made_here, made_there
-from conftest import TOY
+from conftest import PLANNED, STAGES, TOY, make_here
 from workflows import Workflow, submit
-
-STAGES = ["prepare", "slice", "filelists", "features", "train", "evaluate", "publish", "report"]
 
 
 @pytest.fixture(scope="session")
-def here(tmp_path_factory, run_here, durations):
+def here(tmp_path_factory, durations):
     """The workspace that a run on this machine makes from alice's recordings."""
-    root = tmp_path_factory.mktemp("here")
-    folder = root / "raw" / "alice"
-    folder.mkdir(parents=True)
-    for number in range(3):
-        (folder / f"take {number}.flac").write_bytes(flac(number, 12.0))
-    settings = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio", "--steps", 6]
     start = time.monotonic()
-    run_here("prepare", "-w", root, *settings)
-    for stage in STAGES[1:]:
-        device = ["--device", "cpu"] if stage in ("features", "train", "evaluate") else []
-        run_here(stage, "-w", root, *device)
+    root = make_here(tmp_path_factory.mktemp("here"), "alice", takes(3), "report", **PLANNED, steps=6)
     durations["the same stages on this machine, one process each"] = time.monotonic() - start
     return root
 
@@ -38,7 +27,7 @@ def test_the_workspace_is_what_a_run_here_makes(trained, bucket, here):
 
 
 def test_every_stage_is_a_pod_with_figures(trained):
-    assert [node["templateName"] for node in trained.nodes()] == STAGES
+    assert [node["templateName"] for node in trained.nodes()] == list(STAGES)
     assert trained.outputs("prepare")["recordings"] == "3"
     assert trained.outputs("slice")["clips"] == trained.outputs("features")["clips"]
     assert trained.outputs("train")["step"] == "6"
@@ -64,7 +53,7 @@ def test_labels_find_it(trained, chart):
 
 
 def test_logs_are_lines_of_json_with_one_answer(trained, chart):
-    again = submit(chart, "svc-prepare", speaker="alice", steps=6, **without_device())
+    again = submit(chart, "svc-prepare", speaker="alice", steps=6, **PLANNED)
     again.succeed()
     lines = [json.loads(line) for line in again.logs("prepare").splitlines() if line.startswith("{")]
     (answer,) = [line for line in lines if "status" in line]
@@ -110,7 +99,3 @@ def data(bucket) -> dict[str, tuple[str, str]]:
     """Everything but leases and receipts, which say who looked and when."""
     passing = ("data/prep/leases/", "data/prep/manifests/receipts/")
     return {key: value for key, value in bucket.entries("voices/alice").items() if not key.startswith(passing)}
-
-
-def without_device() -> dict[str, str]:
-    return {key: value for key, value in TOY.items() if key != "device"}

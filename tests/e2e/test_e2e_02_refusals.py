@@ -5,11 +5,11 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import NAMESPACE, TOY
+from conftest import NAMESPACE, PLANNED, TOY
 from workflows import refusal, submit, workflow
 
 from k8s.render import CHART
-from k8s.up import BUCKET
+from k8s.store import BUCKET
 
 
 def test_a_missing_speaker_fails_at_once_and_retry_goes_on_when_it_is_there(chart, bucket, argo):
@@ -75,7 +75,7 @@ def test_a_shells_letters_arrive_as_letters(chart, bucket):
     """Letters that only a shell would act on are a legal folder name, and stay one."""
     speaker = "a$(id);`id`&& b"
     bucket.record(speaker)
-    run = submit(chart, "svc-prepare", speaker=speaker, **{key: TOY[key] for key in ("preset", "encoder", "f0")})
+    run = submit(chart, "svc-prepare", speaker=speaker, **PLANNED)
     run.succeed()
     assert speaker in run.outputs("prepare")["message"]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import controller
 import pytest
-from bucket import Bucket, flac
+from bucket import Bucket, flac, takes
 from compare import made_here, made_there
-from conftest import TOY
+from conftest import PLANNED, TOY, make_here
 from workflows import Pod, Workflow, submit, wait_for
 
 from k8s.cluster import Cluster, Refused
-from k8s.up import BUCKET
+from k8s.store import BUCKET
 from svc_core.files import json_bytes
 
 STEPS, EVERY = 90, 10
@@ -25,18 +25,10 @@ FILL = "with open('/scratch/fill', 'wb') as file:\n for _ in range(1400): file.w
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory, run_here):
+def undisturbed(tmp_path_factory):
     """What a run on this machine makes, without any trouble."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    folder = root / "raw" / "carol"
-    folder.mkdir(parents=True)
-    for number in range(6):
-        (folder / f"take {number}.flac").write_bytes(flac(number, 12.0))
-    settings = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio", "--steps", STEPS]
-    run_here("prepare", "-w", root, *settings, "--batch-size", 2, "--checkpoint-every", EVERY, "--log-every", 1)
-    for stage in ("slice", "filelists", "features", "train", "evaluate", "publish"):
-        device = ["--device", "cpu"] if stage in ("features", "train", "evaluate") else []
-        run_here(stage, "-w", root, *device)
+    settings = {**PLANNED, "steps": STEPS, "batch_size": 2, "checkpoint_every": EVERY, "log_every": 1}
+    root = make_here(tmp_path_factory.mktemp("undisturbed"), "carol", takes(6), "publish", **settings)
     return made_here(root, "carol")
 
 
@@ -46,11 +38,10 @@ def victim(chart, bucket):
 
     def start(place: str) -> Workflow:
         prefix = f"voices/{place}"
-        for number in range(6):
-            bucket.write(f"{prefix}/raw/carol/take {number}.flac", flac(number, 12.0))
+        for name, content in takes(6).items():
+            bucket.write(f"{prefix}/raw/carol/{name}", content)
         given = {"speaker": "carol", "workspace": f"s3://{BUCKET}/{prefix}"}
-        toy = {key: TOY[key] for key in ("preset", "encoder", "f0")}
-        submit(chart, "svc-prepare", **given, steps=STEPS, **toy).succeed()
+        submit(chart, "svc-prepare", **given, steps=STEPS, **PLANNED).succeed()
         key = f"{prefix}/app/configs/44k/config_colab_carol.json"
         config = json.loads(bucket.read(key))
         config["train"] |= {"eval_interval": EVERY, "log_interval": 1, "batch_size": 2}
@@ -60,16 +51,11 @@ def victim(chart, bucket):
     return start
 
 
-def test_a_slice_pod_is_deleted_at_work(chart, bucket, tmp_path, run_here):
+def test_a_slice_pod_is_deleted_at_work(chart, bucket, tmp_path):
     long = flac(7, 60.0, times=40)
-    place = tmp_path / "raw" / "dave"
-    place.mkdir(parents=True)
-    (place / "long.flac").write_bytes(long)
-    run_here("prepare", "-w", tmp_path, "--preset", "toy", "--encoder", "mel-bands", "--f0", "dio")
-    run_here("slice", "-w", tmp_path)
-
+    make_here(tmp_path, "dave", {"long.flac": long}, "slice", **PLANNED)
     bucket.write("voices/dave/raw/dave/long.flac", long)
-    submit(chart, "svc-prepare", speaker="dave", **{key: TOY[key] for key in ("preset", "encoder", "f0")}).succeed()
+    submit(chart, "svc-prepare", speaker="dave", **PLANNED).succeed()
     run = submit(chart, "svc-slice", speaker="dave")
     pod = run.running_pod("slice")
     wait_for("it slices", lambda: '"progress"' in run.logs("slice"), 60, 0.2)

@@ -22,7 +22,7 @@ def spoiled(number: int) -> bytes:
 @pytest.fixture(scope="session")
 def divided(chart, bucket):
     """25 recordings, one of them spoiled, in four parts for slice and three for features."""
-    bucket.record("many", takes=TAKES)
+    bucket.record("many", count=TAKES)
     bucket.write("voices/many/raw/many/spoiled.flac", spoiled(99))
     shards = {"slice_shard_minutes": 1.25, "features_shard_minutes": 1.6}
     return submit(chart, "svc-speaker", speaker="many", steps=4, **shards, **TOY).succeed(900)

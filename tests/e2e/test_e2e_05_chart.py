@@ -46,7 +46,7 @@ def test_new_recordings_are_trained_on_by_schedule(chart, bucket, values):
     try:
         first = finished(chart, set())
         assert first.outputs("train")["step"] == "12"
-        bucket.record("nightly", takes=3, first=3)
+        bucket.record("nightly", first=3)
         seen, then = {first.name}, finished(chart, {first.name})
         while then.outputs("prepare")["recordings"] != "6":
             seen.add(then.name)
