@@ -39,7 +39,7 @@ COMMANDS = {
 MODULES = {
     "models": "jobs.models",
     "workspace": "jobs.workspace_commands",
-    "hub": "jobs.hub_commands",
+    "hub": "jobs.hub.commands",
     "consent": "jobs.consent",
     "export41": "jobs.compat41",
     "import41": "jobs.compat41",

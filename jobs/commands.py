@@ -75,8 +75,8 @@ def _answer_on_hub(session: Session, namespace: str | None, stage: Callable[[Ses
     """As `answer`, the session's clips being on the Hub where a namespace is given."""
     if namespace is None:
         return answer(session.console, stage(session))
-    from jobs.hub_access import open_hub
-    from jobs.hub_workspace import straight_through
+    from jobs.hub.access import open_hub
+    from jobs.hub.workspace import straight_through
 
     with straight_through(session, open_hub(session.console, namespace)) as there:
         result = stage(there)
@@ -226,7 +226,7 @@ def publish(
     session = begin(workspace, scratch, json_, quiet, verbose)
     if not hub:
         return answer(session.console, stage(session))
-    from jobs.hub_release import publish_there
+    from jobs.hub.release import publish_there
 
     return conclude(session.console, publish_there(session, hub))
 
@@ -278,8 +278,8 @@ def run(
     from jobs.pipeline import NoCache, RunRequest, run_all
 
     if hub:
-        from jobs.hub_access import open_hub
-        from jobs.hub_cache import HubCache
+        from jobs.hub.access import open_hub
+        from jobs.hub.cache import HubCache
 
         make_folder(workspace)
     session = begin(workspace, scratch, json_, quiet, verbose)

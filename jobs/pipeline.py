@@ -20,7 +20,7 @@ class RunRequest:
 
 
 class Cache(Protocol):
-    """What may stand beside a run (`jobs.hub_cache`): asked before each stage, told after it."""
+    """What may stand beside a run (`jobs.hub.cache`): asked before each stage, told after it."""
 
     def before(self, stage: str) -> None: ...
 

@@ -166,7 +166,7 @@ def prepared(svc_jobs, finished, tmp_path):
 def test_slicing_through_writes_no_clip_and_no_record_of_one_that_is_not_sent(
     svc_jobs, hub_here, prepared, monkeypatch
 ):
-    from jobs import hub_workspace
+    from jobs.hub import workspace as hub_workspace
 
     # A shard is full with every recording, and memory before it.
     monkeypatch.setattr(hub_workspace, "SHARD_BYTES", 1)
@@ -200,7 +200,7 @@ def test_clips_that_could_not_be_sent_are_made_again(svc_jobs, hub_here, prepare
 def test_a_recording_that_another_machine_cut_otherwise_meanwhile_is_said(
     svc_jobs, hub_here, prepared, tmp_path, monkeypatch
 ):
-    from jobs import hub_workspace
+    from jobs.hub import workspace as hub_workspace
 
     other = tmp_path / "other"
     shutil.copytree(prepared, other)

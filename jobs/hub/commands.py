@@ -7,7 +7,7 @@ import typer
 
 from jobs.commands import Json, Quiet, Scratch, Verbose, Workspace, begin
 from jobs.console import Console, StageResult
-from jobs.hub_access import brought, open_hub, sent
+from jobs.hub.access import brought, open_hub, sent
 from jobs.session import Session, make_folder
 from svc_core import hub as hubs
 from svc_core import layout

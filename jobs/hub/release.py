@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from jobs.console import StageResult
-from jobs.hub_access import open_hub, sent
+from jobs.hub.access import open_hub, sent
 from jobs.session import Session
 from svc_core import consent, layout
 from svc_core import hub as hubs

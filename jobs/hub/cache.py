@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from jobs.console import StageResult
-from jobs.hub_access import brought, sent
-from jobs.hub_release import push_release
+from jobs.hub.access import brought, sent
+from jobs.hub.release import push_release
 from jobs.session import Session
 from svc_core import hub as hubs
 from svc_core import layout
