@@ -1,1 +1,1 @@
-"""The Hugging Face Hub on the command line: pushing and pulling by hand, as the cache of a run, and as where clips lie."""
+"""The Hugging Face Hub from the command line: pushes and pulls by hand, the cache of a run, and where clips lie."""
