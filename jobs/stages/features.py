@@ -76,7 +76,10 @@ def _tasks(workspace: Workspace, config: Config, clips: list[ListedClip]) -> tup
     tasks, errors = [], []
     for clip, wav, recorded, stale in states(workspace, config, clips):
         if wav is None:
-            errors.append(f"{clip.key} is missing or was changed after slice recorded it: run slice again")
+            errors.append(
+                f"{clip.key} is missing or was changed after slice recorded it: run slice again, or give --hub where "
+                "the clips were sent"
+            )
         elif stale.parts:
             tasks.append(Task(wav, stale.parts, stale.record))
         elif stale.record is not None and stale.record != recorded:
