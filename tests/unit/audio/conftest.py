@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 
 VARIABLE_RATE = {"libmp3lame": {"global_quality": "472", "flags": "+qscale"}}
 
@@ -30,6 +31,19 @@ def tone():
         return (0.25 * np.sin(2 * np.pi * frequency_hz * time_s)).astype(np.float32)
 
     return make
+
+
+@pytest.fixture
+def upload(tmp_path):
+    """Writes raw/<speaker>/<name>; returns its key."""
+
+    def write(samples: np.ndarray, rate_hz: int, name: str = "take.wav", speaker: str = "alice", **kind: str) -> str:
+        path = tmp_path / "raw" / speaker / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, rate_hz, **kind)
+        return f"raw/{speaker}/{name}"
+
+    return write
 
 
 @pytest.fixture

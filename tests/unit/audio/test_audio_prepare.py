@@ -1,6 +1,5 @@
-"""The door of the slice stage, driven with real files: what it writes, what it records, what it refuses."""
+"""The door of the slice stage, driven with real files: what it writes and what it records."""
 
-import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -11,41 +10,15 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import talk, wavs
 
 from svc_core.audio.io import read_clip
 from svc_core.audio.loudness import LoudnessMeter
 from svc_core.audio.prepare import RecordingRecord, prepare_recording, settings_fingerprint
 from svc_core.config import LoudnessBlock, SliceBlock
-from svc_core.errors import BadInput
 
 PEAK, NONE = LoudnessBlock(mode="peak"), LoudnessBlock(mode="none")
 COMPATIBLE = SliceBlock(max_length_ms=None)
-
-
-def talk(duration_s: float, rate_hz: int, level: float = 0.1, seed: int = 0) -> np.ndarray:
-    """[n] float32: noise under syllables, a pause of 0.5 s with quiet room noise after every 2.5 s."""
-    rng = np.random.default_rng(seed)
-    time_s = np.arange(round(duration_s * rate_hz)) / rate_hz
-    talking = (time_s % 3 < 2.5) * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * time_s))
-    noise = rng.standard_normal(len(time_s))
-    return (level * talking * noise + 1e-4 * noise).astype(np.float32)
-
-
-@pytest.fixture
-def upload(tmp_path):
-    """Writes raw/<speaker>/<name>; returns its key."""
-
-    def write(samples: np.ndarray, rate_hz: int, name: str = "take.wav", speaker: str = "alice", **kind: str) -> str:
-        path = tmp_path / "raw" / speaker / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, samples, rate_hz, **kind)
-        return f"raw/{speaker}/{name}"
-
-    return write
-
-
-def wavs(root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for path in (root / "data").rglob("*") if path.is_file())
 
 
 def pcm(path: Path) -> np.ndarray:
@@ -267,100 +240,6 @@ def test_sound_that_44_1_khz_cannot_hold_is_silent(tmp_path, upload):
     # The ends of the tone are audible clicks, at 44.1 kHz too; they are short.
     assert record.error is None
     assert all(np.isfinite(clip.rms_dbfs) for clip in record.clips)
-
-
-# ---- what is refused -------------------------------------------------------------------------------------------
-
-
-def poison(path: Path, kind: str, whole: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "text":
-        path.write_text("hello\n" * 100)
-    elif kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "loop":
-        path.symlink_to(path.name)
-    elif kind == "nan at the end":
-        soundfile.write(path, np.append(whole, np.nan), 16_000, subtype="FLOAT", format="WAV")
-    elif kind.startswith("truncated"):
-        soundfile.write(path, whole, 16_000, format=kind.split()[1])
-        path.write_bytes(path.read_bytes()[:-2000])
-    elif kind == "rate":
-        soundfile.write(path, whole, 4_000)
-
-
-POISON = ["text", "empty", "folder", "pipe", "loop", "missing", "nan at the end", "rate"]
-POISON += ["truncated WAV", "truncated FLAC", "truncated OGG"]
-
-
-@pytest.mark.parametrize("kind", POISON)
-def test_a_poison_file_gives_a_record_with_one_sentence(tmp_path, kind):
-    key = "raw/alice/it's a take.wav"
-    poison(tmp_path / key, kind, talk(20, 16_000))
-    record = prepare_recording(tmp_path, key, SliceBlock(), LoudnessBlock())
-    assert (record.clips, record.dropped) == ((), ())
-    assert record.error.startswith(key)
-    assert ": " in record.error
-    assert str(tmp_path) not in record.error
-    assert not (tmp_path / "data").exists()
-    # What could not be read is never taken for unchanged.
-    assert (record.source.size == -1) == (kind in ("folder", "pipe", "loop", "missing"))
-
-
-CHANGE_AT_FIRST_CLIP = """
-import os, pathlib, sys
-from svc_core.audio.prepare import prepare_recording
-from svc_core.config import LoudnessBlock, SliceBlock
-root, change = pathlib.Path(sys.argv[1]), sys.argv[2]
-source = root / "raw/alice/take.wav"
-done = []
-def at_rename(event, arguments):
-    if event == "os.rename" and not done:
-        done.append(True)
-        data = source.read_bytes()
-        if change == "content":
-            source.write_bytes(data[:-4000] + bytes(4000))
-        elif change == "shorter":
-            source.write_bytes(data[: len(data) // 3])
-        elif change == "gone":
-            source.unlink()
-        elif change == "touched":
-            os.utime(source, (1, 1))
-sys.addaudithook(at_rename)
-print(prepare_recording(root, "raw/alice/take.wav", SliceBlock(), LoudnessBlock()).model_dump_json())
-"""
-
-
-@pytest.mark.parametrize("change", ["content", "shorter", "gone", "touched"])
-def test_a_file_that_changes_between_the_two_reads_is_refused(tmp_path, upload, change):
-    upload(talk(60, 16_000), 16_000)
-    command = [sys.executable, "-c", CHANGE_AT_FIRST_CLIP, str(tmp_path), change]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    record = RecordingRecord.model_validate_json(done.stdout)
-    if change == "touched":
-        assert record.error is None
-        assert wavs(tmp_path) == sorted(clip.file.key for clip in record.clips)
-    else:
-        assert record.error.startswith("raw/alice/take.wav ")
-        assert record.clips == ()
-        assert wavs(tmp_path) == []
-
-
-def test_a_clip_that_cannot_be_written_raises(tmp_path, upload):
-    key = upload(talk(6, 16_000), 16_000)
-    (tmp_path / "data").write_text("a file in the way")
-    with pytest.raises(OSError, match="data"):
-        prepare_recording(tmp_path, key, SliceBlock(), LoudnessBlock())
-
-
-@pytest.mark.parametrize("key", ["../raw/a/b.wav", "/raw/a/b.wav", "data/44k/a/b.wav", "raw/b.wav"])
-def test_a_key_that_is_no_recording_raises(tmp_path, key):
-    with pytest.raises(BadInput):
-        prepare_recording(tmp_path, key, SliceBlock(), LoudnessBlock())
 
 
 # ---- settings and memory ---------------------------------------------------------------------------------------
