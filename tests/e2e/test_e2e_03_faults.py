@@ -52,9 +52,11 @@ def victim(chart, bucket):
 
 
 def test_a_slice_pod_is_deleted_at_work(chart, bucket, tmp_path):
-    long = flac(7, 60.0, times=40)
-    make_here(tmp_path, "dave", {"long.flac": long}, "slice", **PLANNED)
-    bucket.write("voices/dave/raw/dave/long.flac", long)
+    # Progress is told after each of them: the pod goes when one is done and the others are not.
+    long = {f"long {number}.flac": flac(number, 60.0, times=10) for number in range(8)}
+    make_here(tmp_path, "dave", long, "slice", **PLANNED)
+    for name, content in long.items():
+        bucket.write(f"voices/dave/raw/dave/{name}", content)
     submit(chart, "svc-prepare", speaker="dave", **PLANNED).succeed()
     run = submit(chart, "svc-slice", speaker="dave")
     pod = run.running_pod("slice")
