@@ -63,7 +63,8 @@ def test_a_slice_pod_is_deleted_at_work(chart, bucket, tmp_path):
     wait_for("it slices", lambda: '"progress"' in run.logs("slice"), 60, 0.2)
     delete(chart, pod)
     run.succeed()
-    assert len(run.nodes("slice")) > 1, "it was tried again"
+    # Argo makes the pod again in the same attempt, or as the next one, as it happens to look.
+    assert run.pods("slice").keys() - {pod}, "another pod went on"
     wavs = {key: value for key, value in made_here(tmp_path, "dave").items() if key.endswith(".wav")}
     assert {key: value for key, value in made_there(bucket, "voices/dave", "dave").items() if key in wavs} == wavs
 
