@@ -108,7 +108,11 @@ class HubWorkspace:
     @contextmanager
     def holding(self, stage: str, shard: str = "") -> Iterator[None]:
         with self._inner.holding(stage, shard):
-            yield
+            try:
+                yield
+            except BadInput:
+                self.send()  # the recordings that can be used are done all the same
+                raise
             self.send()
 
     def check_alone(self) -> None:

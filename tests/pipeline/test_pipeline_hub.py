@@ -185,6 +185,15 @@ def test_slicing_through_writes_no_clip_and_no_record_of_one_that_is_not_sent(
     assert not list(prepared.rglob(".tmp-*"))
 
 
+def test_where_most_recordings_are_poison_the_others_are_sent_all_the_same(svc_jobs, hub_here, prepared):
+    for number in (1, 2):
+        (prepared / f"raw/alice/take {number}.flac").write_bytes(b"fLaC but no more")
+    assert svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).code == 66
+    there = hub_here.repo("dataset", "tester/sliced-alice").files()
+    assert [one["key"] for one in json.loads(there["svc-jobs.json"])["entries"]] == ["raw/alice/take 0.flac"]
+    assert len(list(prepared.rglob("manifests/slice/*/*.json"))) == 3
+
+
 @pytest.mark.parametrize(("status", "times", "code"), [(403, 1, 78), (412, 12, 75)])
 def test_clips_that_could_not_be_sent_are_made_again(svc_jobs, hub_here, prepared, status, times, code):
     hub_here.faults.answer("POST .*/commit/", status, times=times)
