@@ -61,6 +61,7 @@ class BucketWorkspace(LocalFiles):
         self._listed: set[str] = set()
         self._asked: Counter[str] = Counter()
         self._copies: dict[str, _Copy] = {}
+        self._freed: dict[str, _Copy] = {}
         self._lease: Lease | None = None
         self._lease_key = ""
 
@@ -113,7 +114,7 @@ class BucketWorkspace(LocalFiles):
         for key in keys:
             if self._is_current(key):
                 layout.local(self.root, key).unlink()
-                del self._copies[key]
+                self._freed[key] = self._copies.pop(key)
 
     @contextmanager
     def holding(self, stage: str, shard: str = "") -> Iterator[None]:
@@ -222,8 +223,8 @@ class BucketWorkspace(LocalFiles):
         return key, self._store.write(key, data, files.sha256_bytes(data), condition)
 
     def _stamp(self, record: FileRecord) -> str | None:
-        copy = self._copies.get(record.key)
-        if copy is None or not self._is_current(record.key) or copy.here != (record.size, record.stamp):
+        copy = self._copies.get(record.key) if self._is_current(record.key) else self._freed.get(record.key)
+        if copy is None or copy.here != (record.size, record.stamp) or copy.there != self._there.get(record.key):
             return None
         return copy.there.stamp
 

@@ -71,14 +71,17 @@ def conclude(console: Console, result: StageResult) -> None:
     console.result({"status": "done", "exit_code": 0, **asdict(result)})
 
 
-def _answer_on_hub(session: Session, namespace: str | None, stage: Callable[[Session], StageResult]) -> None:
+def _answer_on_hub(
+    session: Session, namespace: str | None, stage: Callable[[Session], StageResult], *, makes_clips: bool = False
+) -> None:
     """As `answer`, the session's clips being on the Hub where a namespace is given."""
     if namespace is None:
         return answer(session.console, stage(session))
     from jobs.hub.access import open_hub
-    from jobs.hub.workspace import straight_through
+    from jobs.hub.workspace import clips_from_hub, clips_to_hub
 
-    with straight_through(session, open_hub(session.console, namespace)) as there:
+    opened = clips_to_hub if makes_clips else clips_from_hub
+    with opened(session, open_hub(session.console, namespace)) as there:
         result = stage(there)
     return answer(session.console, result)
 
@@ -114,7 +117,7 @@ def slice_(
     from jobs.stages.slice import slice_recordings
 
     session = begin(workspace, scratch, json_, quiet, verbose)
-    _answer_on_hub(session, hub, lambda there: slice_recordings(there, shard, shards))
+    _answer_on_hub(session, hub, lambda there: slice_recordings(there, shard, shards), makes_clips=True)
 
 
 def filelists(

@@ -18,6 +18,7 @@ from svc_core.errors import ConfigError, Preempted, SvcError, Transient
 from svc_core.hub import Hub, Pulled, Pushed
 from svc_core.hub.errors import Absent
 from svc_core.hub.features import pull_model_pins
+from svc_core.hub.noted import read
 
 
 class HubCache:
@@ -78,9 +79,16 @@ class HubCache:
         self._workspace.bring([layout.SPEAKER_MAP])
         for speaker in self._named or self._known():
             has_some = any(True for _ in self._workspace.raw.files(layout.check_speaker(speaker)))
-            if not has_some and self._pull(hubs.pull_raw, speaker) is None:
+            if has_some and not self._pull_was_cut(speaker):
+                continue
+            if self._pull(hubs.pull_raw, speaker) is None:
                 where = hubs.Repo("raw", self._hub.namespace, speaker).id
                 self._session.console.warn(f"recordings of {speaker!r} are neither here nor in {where}")
+
+    def _pull_was_cut(self, speaker: str) -> bool:
+        """Whether the recordings that are here may be a part: a first pull of them began and never ended."""
+        noted = read(self._workspace, "raw", speaker)
+        return noted is not None and noted.pulled is None and noted.pushed is None
 
     def _pull_clips(self) -> None:
         from jobs.stages.slice import current

@@ -16,28 +16,43 @@ from jobs.console import StageResult
 from jobs.session import Session
 from jobs.workspace import Workspace
 from svc_core import files, layout
+from svc_core.audio.prepare import RecordingRecord
 from svc_core.errors import BadInput, Conflict
 from svc_core.hub import Hub, Repo, push_sliced, tables
 from svc_core.hub.contents import Member
-from svc_core.hub.noted import HubRecord, note
-from svc_core.hub.packing import SHARD_BYTES
+from svc_core.hub.noted import note
+from svc_core.hub.packing import SHARD_BYTES, unpack
 from svc_core.hub.snapshot import Snapshot, scratch, snapshot
 from svc_core.manifest import FileRecord
 from svc_core.raw import RawFiles
 
 
 @contextmanager
-def straight_through(session: Session, hub: Hub) -> Iterator[Session]:
-    """The session with its clips on the Hub. On a clean exit all are there, and none is in the workspace.
+def clips_to_hub(session: Session, hub: Hub) -> Iterator[Session]:
+    """The session of a stage that makes clips. On a clean exit all are on the Hub, and none is in the workspace.
 
     Raises ConfigError where the Hub may not be written, Transient where it cannot be reached, Conflict where another
     machine sent other clips of the same recording: the same command makes and sends what is not there.
     """
     hub.check_writable()
+    with _opened(session, hub) as workspace:
+        left = workspace.clips_here(session.config().spk)
+        yield replace(session, workspace=workspace)
+        workspace.clear(left)
+
+
+@contextmanager
+def clips_from_hub(session: Session, hub: Hub) -> Iterator[Session]:
+    """The session of a stage that reads clips. What is brought from the Hub is gone at the end."""
+    with _opened(session, hub) as workspace:
+        yield replace(session, workspace=workspace)
+
+
+@contextmanager
+def _opened(session: Session, hub: Hub) -> Iterator["HubWorkspace"]:
     workspace = HubWorkspace(session.workspace, hub)
     try:
-        yield replace(session, workspace=workspace)
-        workspace.clear(session.config().spk)
+        yield workspace
     finally:
         workspace.close()
 
@@ -64,10 +79,10 @@ class HubWorkspace:
     def bring(self, keys: Iterable[str]) -> None:
         asked = [key for key in keys if key not in self._made.records]
         self._inner.bring(asked)
-        absent = [self._there[key] for key in asked if self._on_hub(key) and not (self.root / key).is_file()]
         by_path: dict[str, list[Member]] = {}
-        for member in absent:
-            by_path.setdefault(member.path, []).append(member)
+        for key in asked:
+            if key not in self._fetched and self._on_hub(key) and not self._is_here(self._there[key]):
+                by_path.setdefault(self._there[key].path, []).append(self._there[key])
         for path, members in sorted(by_path.items()):
             self._fetch(path, members)
 
@@ -127,26 +142,36 @@ class HubWorkspace:
 
     def send(self) -> None:
         """Sends the clips that were made, and then stores their records."""
-        if not (made := dict(self._made.records)):
+        if not self._made.records:
             return
-        clips = {key: one for key, one in made.items() if _is_clip(key)}
-        for speaker in sorted({layout.parse_wav_key(key).speaker for key in clips}):
-            self._push(speaker)
-        if other := [key for key, one in clips.items() if not self._holds(one)]:
+        clips, kept = list[FileRecord](), dict[str, RecordingRecord]()
+        for key, one in self._made.records.items():
+            if _is_clip(key):
+                clips.append(one)
+            elif record := RecordingRecord.parse(self._made.read(key)):
+                kept[key] = record
+        self._push([one for one in kept.values() if one.error is None])
+        if other := [one.key for one in clips if not self._holds(one)]:
             raise Conflict(f"{other[0]} was replaced on the Hub by another machine meanwhile: run slice again")
-        records = [key for key in made if key not in clips]
-        for key in records:
-            self._inner.write(key, self._made.read(key), durable=True)
+        # What an earlier command left under the same keys is of other settings, or equal.
+        self._inner.drop([one.key for one in clips])
+        for key, record in kept.items():
+            self._inner.write(key, record.to_bytes(), durable=True)
         self._made.clear()
-        self._inner.take(records)
+        self._inner.take(list(kept))
 
-    def clear(self, speakers: Iterable[str]) -> None:
+    def clips_here(self, speakers: Iterable[str]) -> list[str]:
+        """Clips of the workspace itself."""
+        return [key for speaker in speakers for key in self._inner.keys(layout.wavs_dir(speaker)) if _is_clip(key)]
+
+    def clear(self, clips: Iterable[str]) -> None:
         """Sends clips that an earlier command left here, and removes those that the Hub has."""
-        for speaker in speakers:
-            here = [key for key in self._inner.keys(layout.wavs_dir(speaker)) if _is_clip(key)]
-            if set(here) - self._fetched:
-                self._push(speaker)
-                self._inner.drop([key for key in here if key in self._there and self._is_same(self._there[key])])
+        by_speaker: dict[str, set[str]] = {}
+        for key in clips:
+            by_speaker.setdefault(layout.parse_wav_key(key).speaker, set()).add(key)
+        for speaker, mine in by_speaker.items():
+            self._push([one for one in self._records(speaker) if any(clip.file.key in mine for clip in one.clips)])
+            self._inner.drop([key for key in mine if self._on_hub(key) and self._is_here(self._there[key])])
 
     def close(self) -> None:
         """Forgets what was not sent, and removes what was brought from the Hub."""
@@ -156,12 +181,26 @@ class HubWorkspace:
     def _forget_fetched(self) -> None:
         self.free(list(self._fetched))
 
-    def _push(self, speaker: str) -> None:
-        push_sliced(self, speaker, self._hub)
-        self._look(speaker)
+    def _records(self, speaker: str) -> Iterator[RecordingRecord]:
+        """Of the speaker's recordings whose clips are all there, as recorded."""
+        keys = self._inner.keys(layout.slice_manifests_dir(speaker))
+        self._inner.bring(keys)
+        for key in keys:
+            record = RecordingRecord.parse(self._inner.read(key))
+            if record is not None and record.error is None and all(self.check(clip.file) for clip in record.clips):
+                yield record
 
-    def _is_same(self, member: Member) -> bool:
-        """Whether the workspace's own file is what the Hub has."""
+    def _push(self, records: Iterable[RecordingRecord]) -> None:
+        """Sends the clips of these records alone: what others say may be of settings that are no more."""
+        by_speaker: dict[str, list[str]] = {}
+        for record in records:
+            by_speaker.setdefault(record.speaker, []).append(record.source.key)
+        for speaker, recordings in by_speaker.items():
+            push_sliced(self, speaker, self._hub, recordings)
+            self._look(speaker)
+
+    def _is_here(self, member: Member) -> bool:
+        """Whether the workspace itself has what the Hub has."""
         record = FileRecord(key=member.key, sha256=member.sha256, size=member.size, stamp="")
         return self._inner.check(record) is not None
 
@@ -180,7 +219,8 @@ class HubWorkspace:
         seen = self._seen[speaker] = snapshot(self._hub, Repo("sliced", self._hub.namespace, speaker))
         self._there = {key: one for key, one in self._there.items() if layout.parse_wav_key(key).speaker != speaker}
         if seen is not None:
-            self._there |= {one.key: one for entry in seen.contents.entries for one in entry.members}
+            members = (one for entry in seen.contents.entries for one in entry.members)
+            self._there |= {one.key: one for one in members if one.path in seen.whole}
 
     def _fetch(self, path: str, members: Sequence[Member]) -> None:
         seen = self._seen[layout.parse_wav_key(members[0].key).speaker]
@@ -193,8 +233,8 @@ class HubWorkspace:
 
         with scratch(self.root, f"clips-{Path(path).stem}", keep=True) as folder:
             shard = seen.fetch(seen.contents.by_path[path], folder)
-            tables.read_table(shard, {one.key: one for one in members}, put)
-        note(self._inner, "sliced", seen.repo.name, HubRecord(repo=seen.repo.id, pulled=seen.commit))
+            unpack(tables.read_table, shard, members, put)
+        note(self._inner, seen.repo, pulled=seen.commit)
 
 
 class _Made:

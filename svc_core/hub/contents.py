@@ -103,12 +103,12 @@ def parse(data: bytes, repo: Repo) -> Contents:
         raise ConfigError(
             f"{repo.id} holds {found.kind} of {found.name!r}, not {repo.kind} of {repo.name!r}: rename one"
         )
-    _check(found, repo)
+    check(found, repo)
     return found
 
 
-def _check(found: Contents, repo: Repo) -> None:
-    """Raises Damaged where an entry names a file that is not listed, or a place outside of its speaker's."""
+def check(found: Contents, repo: Repo) -> None:
+    """Raises Damaged where an entry names a file that is not listed, a place outside of its speaker's, or another's."""
     paths, seen = found.by_path, set[str]()
     for entry in found.entries:
         for member in entry.members:

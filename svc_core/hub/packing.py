@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from svc_core import files
-from svc_core.errors import changed_meanwhile
+from svc_core.errors import Damaged, changed_meanwhile
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Contents, Entry, Member
 from svc_core.hub.repos import Repo
@@ -41,6 +41,8 @@ class Packed(NamedTuple):
 Read = Callable[[str], bytes]
 """The content of a member's key."""
 Put = Callable[[Member, bytes], None]
+Open = Callable[[Path, Mapping[str, Member], Put], None]
+"""Hands over the wanted members of a shard by key."""
 
 
 class Sharding(Protocol):
@@ -99,6 +101,24 @@ class Packing(Protocol):
 
 def in_shard(shards: Sharding | None, key: str) -> bool:
     return shards is not None and shards.takes(key)
+
+
+def unpack(
+    opened: Callable[[Path, Mapping[str, Member], Put], None], shard: Path, wanted: Sequence[Member], put: Put
+) -> None:
+    """Hands over all of the wanted members. Raises Damaged where one is absent, or not what the manifest says."""
+    by_key = {member.key: member for member in wanted}
+    missing = set(by_key)
+
+    def check(member: Member, data: bytes) -> None:
+        if len(data) != member.size or files.sha256_bytes(data) != member.sha256:
+            raise Damaged(f"{member.key} in {member.path} is not what its manifest says: push it again")
+        missing.discard(member.key)
+        put(member, data)
+
+    opened(shard, by_key, check)
+    if missing:
+        raise Damaged(f"{by_key[min(missing)].path} lacks {min(missing)}: push it again")
 
 
 def is_small(size: int) -> bool:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from svc_core import files, layout, manifest
-from svc_core.errors import Damaged, from_os_error
+from svc_core.errors import from_os_error
 from svc_core.hub import noted
 from svc_core.hub.client import Hub
 from svc_core.hub.contents import Entry, Member
-from svc_core.hub.packing import Sharding
+from svc_core.hub.packing import Sharding, unpack
 from svc_core.hub.repos import Repo
 from svc_core.hub.snapshot import Snapshot, existing, scratch
 from svc_core.manifest import FileRecord
@@ -64,6 +64,7 @@ def pull(hub: Hub, landing: Landing, revision: str | None, choose: Choose | None
     seen = existing(hub, landing.repo, revision)
     entries = list(seen.contents.entries if choose is None else choose(seen))
     standing = landing.stands(entries)
+    noted.begin(landing.place, landing.repo)
     with scratch(landing.place.root, f"pull-{landing.repo.id.replace('/', '-')}", keep=True) as folder:
         work = _Pull(landing, seen, folder)
         try:
@@ -71,7 +72,7 @@ def pull(hub: Hub, landing: Landing, revision: str | None, choose: Choose | None
         except OSError as error:
             raise from_os_error(error, error.filename or landing.place.root) from error
     repo = landing.repo
-    noted.note(landing.place, repo.kind, repo.name, noted.HubRecord(repo=repo.id, pulled=seen.commit))
+    noted.note(landing.place, repo, pulled=seen.commit)
     return Pulled(
         repo=repo.id,
         revision=seen.commit,
@@ -113,10 +114,7 @@ class _Pull:
         try:
             shards = self.landing.shards
             if shards is not None and shards.takes(members[0].key):
-                wanted = {member.key: member for member in members}
-                shards.unpack(file, wanted, self._put)
-                if absent := sorted(wanted.keys() - self.written.keys()):
-                    raise Damaged(f"{path} of {self.landing.repo.id} lacks {absent[0]}: push it again")
+                unpack(shards.unpack, file, members, self._put)
             else:
                 for member in members:
                     self._move(file, member)
@@ -125,10 +123,6 @@ class _Pull:
         return list(members)
 
     def _put(self, member: Member, data: bytes) -> None:
-        if len(data) != member.size or files.sha256_bytes(data) != member.sha256:
-            raise Damaged(
-                f"{member.key} in {member.path} of {self.landing.repo.id} is not what its manifest says: push it again"
-            )
         files.write_bytes(layout.local(self.landing.place.root, member.key), data)
         self._count(member)
 

@@ -19,7 +19,7 @@ from svc_core.errors import BadInput, Conflict, changed_meanwhile
 from svc_core.hub import contents, noted
 from svc_core.hub.client import Blob, Hub, Operation
 from svc_core.hub.contents import Contents, Entry, HubFile, Member
-from svc_core.hub.packing import Loose, Offer, Packed, Packing, Row, Sharding, in_shard, is_small, shard_groups
+from svc_core.hub.packing import Loose, Offer, Packed, Packing, Row, Sharding, in_shard, is_small, shard_groups, unpack
 from svc_core.hub.snapshot import Snapshot, scratch, snapshot
 
 COMMIT_FILES = 90
@@ -29,8 +29,8 @@ LAST_FILES = 10
 REPO_FILES = 98_000
 SMALL_SHARDS = 16
 """So many shards of less than a quarter of the size are put together at the next push."""
-TRIES = 12
-_PAUSE_S = 0.5
+TRIES = 24
+_PAUSE_S, _LONGEST_S = 0.5, 8.0
 
 
 class Pushed(manifest.Record):
@@ -53,7 +53,7 @@ def push(hub: Hub, packing: Packing) -> Pushed:
     """
     hub.check_writable()
     offers, repo = _offers(packing), packing.repo
-    for _ in range(TRIES):
+    for attempt in range(TRIES):
         hub.create(repo)
         if (seen := snapshot(hub, repo)) is None:
             continue
@@ -61,9 +61,9 @@ def push(hub: Hub, packing: Packing) -> Pushed:
             with scratch(packing.place.root, f"push-{repo.id.replace('/', '-')}") as folder:
                 pushed = _Push(hub, packing, seen, offers, folder, seen.commit).run()
         except Conflict:
-            time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311
+            time.sleep(random.uniform(0, min(_LONGEST_S, _PAUSE_S * 2**attempt)))  # noqa: S311
             continue
-        noted.note(packing.place, repo.kind, repo.name, noted.HubRecord(repo=repo.id, pushed=pushed.revision))
+        noted.note(packing.place, repo, pushed=pushed.revision)
         return pushed
     raise Conflict(f"{repo.id} was changed by others {TRIES} times meanwhile: run the same command again")
 
@@ -78,15 +78,21 @@ def _offers(packing: Packing) -> dict[str, Offer]:
 
 
 def _kept(seen: Snapshot, offers: Mapping[str, Offer], packing: Packing) -> dict[str, Entry]:
-    """Entries that stay as they are: not ours, or ours with the same content; and their files are really there."""
+    """Entries that stay as they are: not ours, or ours with the same content; and their files are really there.
+
+    A member has one owner: an entry that holds some of ours (a recording that was moved gives the same clips) goes.
+    """
+    mine = {one.key for offer in offers.values() for one in offer.entry.members}
     outdated = packing.outdated(seen.contents.by_key.keys() - offers.keys())
-    tree = seen.tree
-    whole = {one.path for one in seen.contents.files if one.path in tree and tree[one.path].size == one.size}
     kept = {}
     for key, entry in seen.contents.by_key.items():
         ours = offers.get(key)
-        stays = not packing.replaces and key not in outdated if ours is None else ours.entry.same(entry)
-        if stays and _paths(entry) <= whole:
+        if ours is None:
+            taken = any(one.key in mine for one in entry.members)
+            stays = not (packing.replaces or taken or key in outdated)
+        else:
+            stays = ours.entry.same(entry)
+        if stays and _paths(entry) <= seen.whole:
             kept[key] = entry
     return kept
 
@@ -160,8 +166,8 @@ class _Push:
         members = [one for entry in entries for one in entry.members]
         for path in sorted({one.path for one in members}):
             shard = self.seen.fetch(self.seen.contents.by_path[path], self.folder / "shards")
-            wanted = {one.key: one for one in members if one.path == path}
-            shards.unpack(shard, wanted, lambda one, data: files.write_bytes(self._rescued(one.key), data))
+            wanted = [one for one in members if one.path == path]
+            unpack(shards.unpack, shard, wanted, lambda one, data: files.write_bytes(self._rescued(one.key), data))
             shard.unlink()
 
     def _rescued(self, key: str) -> Path:
@@ -227,6 +233,7 @@ class _Push:
         dead = sorted(path for path in self.seen.contents.by_path if path not in made and path in self.seen.tree)
         if len(self.seen.tree) + self.sent_files - len(dead) > REPO_FILES:
             raise BadInput(f"{self.packing.repo.id} would hold more than {REPO_FILES} files: pack small ones together")
+        contents.check(described, self.packing.repo)  # what a reader would refuse is never sent
         self._add(contents.FILE, described.to_bytes())
         # Old files go with the manifest that no longer names them, as many as its commit may hold.
         fitting = len(dead) if self.packing.replaces else max(COMMIT_FILES - len(self.waiting), 0)

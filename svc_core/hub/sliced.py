@@ -29,15 +29,16 @@ from svc_core.place import Place, as_place
 EXAMPLES = 3
 
 
-def push_sliced(root: Path | Place, speaker: str, hub: Hub) -> Pushed:
+def push_sliced(root: Path | Place, speaker: str, hub: Hub, recordings: Collection[str] | None = None) -> Pushed:
     """Sends the speaker's clips, as their records vouch for them, to `<namespace>/sliced-<speaker>`.
 
-    A recording that was cut anew takes the place of its old clips. Raises as `svc_core.hub.push.push`, and ConfigError
-    where it would be public and no consent to sharing recordings is on record.
+    A recording that was cut anew takes the place of its old clips. With `recordings` only the clips of those keys are
+    sent. Raises as `svc_core.hub.push.push`, and ConfigError where it would be public and no consent to sharing
+    recordings is on record.
     """
     place = as_place(root)
     check_shareable(place, speaker, hub)
-    return push(hub, Sliced(Repo("sliced", hub.namespace, layout.check_speaker(speaker)), place))
+    return push(hub, Sliced(Repo("sliced", hub.namespace, layout.check_speaker(speaker)), place, recordings))
 
 
 def pull_sliced(
@@ -69,6 +70,7 @@ def pull_sliced(
 class Sliced:
     repo: Repo
     place: Place
+    recordings: Collection[str] | None = None
     replaces = False
     loose = None
 
@@ -77,11 +79,17 @@ class Sliced:
         return self
 
     def offers(self) -> dict[str, Offer]:
-        """Recordings that were cut without error and whose clips are all there, as recorded."""
-        found = {}
-        for record in self._records().values():
-            if record.error is None and record.source.size >= 0 and all(self._is_whole(record)):
-                found[record.source.key] = offer(record)
+        """Recordings that were cut without error and whose clips are all there, as recorded.
+
+        A recording that was moved left a record with the same clips: the one that is still in raw/ has them.
+        """
+        found, owned = dict[str, Offer](), set[str]()
+        there = {file.key for file in self.place.raw.files(self.repo.name)}
+        for key, record in sorted(self._records().items(), key=lambda item: (item[0] not in there, item[0])):
+            clips = {clip.file.key for clip in record.clips}
+            if record.error is None and record.source.size >= 0 and not clips & owned and all(self._is_whole(record)):
+                found[key] = offer(record)
+                owned |= clips
         return found
 
     def outdated(self, keys: Collection[str]) -> set[str]:
@@ -147,7 +155,9 @@ class Sliced:
     def _records(self) -> dict[str, RecordingRecord]:
         keys = self.place.keys(layout.slice_manifests_dir(self.repo.name))
         self.place.bring(keys)
-        return {record.source.key: record for key in keys if (record := self._record(key)) is not None}
+        records = [record for key in keys if (record := self._record(key)) is not None]
+        asked = self.recordings
+        return {one.source.key: one for one in records if asked is None or one.source.key in asked}
 
     def _record(self, key: str) -> RecordingRecord | None:
         self.place.bring([key])

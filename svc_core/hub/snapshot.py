@@ -1,5 +1,7 @@
 """A repository at one commit: what its manifest says, and its files, each checked against it."""
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,10 +28,14 @@ class Snapshot:
     repo: Repo
     commit: str
     contents: Contents
+    tree: dict[str, Blob]
+    """By path, what is really there."""
 
     @cached_property
-    def tree(self) -> dict[str, Blob]:
-        return self.hub.tree(self.repo, self.commit)
+    def whole(self) -> set[str]:
+        """Paths of the manifest's files that are there with the size that it gives."""
+        files = self.contents.files
+        return {one.path for one in files if one.path in self.tree and self.tree[one.path].size == one.size}
 
     @cached_property
     def records(self) -> dict[str, str]:
@@ -62,18 +68,18 @@ def snapshot(hub: Hub, repo: Repo, revision: str | None = None) -> Snapshot | No
     commit = hub.head(repo, revision)
     if commit is None:
         return None
-    here = Snapshot(hub, repo, commit, Contents(kind=repo.kind, name=repo.name))
-    if contents.FILE not in here.tree:
+    tree = hub.tree(repo, commit)
+    if contents.FILE not in tree:
         # A first push in several commits ends with its manifest: what lies in our folders before is nothing yet.
-        if strange := sorted(path for path in here.tree if not _may_be_ours(path)):
+        if strange := sorted(path for path in tree if not _may_be_ours(path)):
             raise BadInput(
                 f"{repo.id} at {commit[:12]} has no {contents.FILE} and holds {strange[0]}: it is no repository of "
                 "svc-jobs, give another name or namespace"
             )
-        return here
+        return Snapshot(hub, repo, commit, Contents(kind=repo.kind, name=repo.name), tree)
     with _passing() as folder:
         data = hub.download(repo, contents.FILE, commit, folder).read_bytes()
-    return Snapshot(hub, repo, commit, contents.parse(data, repo))
+    return Snapshot(hub, repo, commit, contents.parse(data, repo), tree)
 
 
 def _may_be_ours(path: str) -> bool:
@@ -90,18 +96,43 @@ def existing(hub: Hub, repo: Repo, revision: str | None) -> Snapshot:
 
 @contextmanager
 def scratch(root: Path, name: str, *, keep: bool = False) -> Iterator[Path]:
-    """A folder of the workspace that nothing lists, gone at the end; with `keep` an error leaves it, to go on with."""
+    """A folder of the workspace that nothing lists, gone at the end; with `keep` an error leaves it, to go on with.
+
+    Another process that wants the same one waits.
+    """
     folder = root / f"{layout.HUB_SCRATCH}{name}"
-    if not keep:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    except BaseException:
+    with _alone_in(folder):
         if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+            _empty(folder)
+        try:
+            yield folder
+        except BaseException:
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """The folder, made where it is absent, and locked."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        # Whoever held it has removed it: then what was waited for is another folder.
+        if folder.is_dir() and os.path.samestat(os.fstat(handle), folder.stat()):
+            break
+        os.close(handle)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextmanager

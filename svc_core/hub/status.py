@@ -6,7 +6,7 @@ from svc_core import layout, manifest
 from svc_core.hub.client import Hub
 from svc_core.hub.features import Features
 from svc_core.hub.model import Model
-from svc_core.hub.noted import HubRecord
+from svc_core.hub.noted import read
 from svc_core.hub.raw import Raw
 from svc_core.hub.repos import Kind, Repo
 from svc_core.hub.sliced import Sliced
@@ -51,9 +51,7 @@ def status(root: Path | Place, kind: Kind, name: str, hub: Hub, revision: str | 
     here, there = _PARTS[kind](repo, place).offers(), seen.contents.by_key if seen else {}
     both = here.keys() & there.keys()
     equal = {key for key in both if here[key].entry.same(there[key])}
-    key = layout.hub_record(kind, name)
-    place.bring([key])
-    noted = HubRecord.read(place.root / key)
+    noted = read(place, kind, name)
     return Status(
         repo=repo.id,
         revision=seen.commit if seen else None,

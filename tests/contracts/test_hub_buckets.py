@@ -8,6 +8,8 @@ from hub_workspace import agree, content
 from servers.processes import BUCKET
 from test_hub_round_trips import wanted
 
+from svc_core.storage.opening import open_store
+
 
 @pytest.fixture
 def url(seaweed, aws):
@@ -65,5 +67,11 @@ def test_a_bucket_never_holds_clips_that_go_straight_to_the_hub(svc_jobs, hub_he
         assert ran.code == 0, ran.err
         listed = json.loads(svc_jobs("workspace", "ls", "data/44k/", "-w", url, "--json").out)["objects"]
         assert not [one["key"] for one in listed if one["key"].endswith(".wav")]
+    assert [one["key"] for one in listed if one["key"].endswith(".soft.pt")]
+    store = open_store(url)
+    keys = [one.key for one in store.list("data/prep/manifests/slice/")]
+    records = [json.loads(b"".join(store.read(key).pieces)) for key in keys]
+    stamps = [one["source"]["stamp"] for one in records]
+    assert all(stamp.startswith("etag:") for stamp in stamps), "or each recording is fetched to be compared"
     for stage in ("slice", "features", "train", "evaluate"):
         assert "already done" in svc_jobs(stage, *through).out

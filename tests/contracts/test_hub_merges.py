@@ -3,7 +3,7 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from hub_workspace import agree, content, repo_of, wavs, write_release
+from hub_workspace import agree, content, manifest_of, repo_of, wavs, write_release
 
 from svc_core import files, layout
 from svc_core.audio.prepare import RecordingRecord
@@ -61,6 +61,23 @@ def test_a_recording_cut_anew_takes_the_place_of_its_old_clips(hub_server, hub, 
     assert sum(name.startswith("data/") for name in there.files()) == 1, "the outdated shard is gone"
     pull_sliced(empty, made.speaker, hub)
     assert wavs(empty) == wavs(made.root), "and so are the outdated clips"
+
+
+def test_a_recording_that_was_moved_has_its_clips_once(hub_server, hub, made, empty):
+    from jobs.cli import run
+
+    push_sliced(made.root, made.speaker, hub)
+    folder = made.root / "raw" / made.speaker
+    (folder / "old").mkdir()
+    (folder / "take 0.flac").rename(folder / "old" / "take 0.flac")
+    for stage in ("prepare", "slice"):
+        assert run([stage, "-w", str(made.root), "-q"]) == 0
+    push_sliced(made.root, made.speaker, hub)
+    pull_sliced(empty, made.speaker, hub)
+    assert wavs(empty) == wavs(made.root)
+    entries = manifest_of(repo_of(hub_server, hub, "sliced", made.speaker))["entries"]
+    assert [one["key"].rpartition("/")[2] for one in entries].count("take 0.flac") == 1
+    assert push_sliced(made.root, made.speaker, hub).already
 
 
 def test_sidecars_of_clips_that_are_no_more_leave_too(hub_server, hub, made, empty):

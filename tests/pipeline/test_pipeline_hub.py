@@ -70,8 +70,11 @@ def test_with_other_settings_only_what_still_fits_is_taken(svc_jobs, hub_here, f
 
 
 # A right that is missing, and somebody who is faster at every try.
-@pytest.mark.parametrize(("status", "times", "code"), [(403, 1, 78), (412, 12, 75)])
-def test_pushes_that_fail_are_said_at_the_end_and_made_up_for(svc_jobs, hub_here, copied, status, times, code):
+@pytest.mark.parametrize(("status", "times", "code"), [(403, 1, 78), (412, 3, 75)])
+def test_pushes_that_fail_are_said_at_the_end_and_made_up_for(
+    svc_jobs, hub_here, copied, monkeypatch, status, times, code
+):
+    monkeypatch.setattr("svc_core.hub.push.TRIES", 3)
     hub_here.faults.answer("POST .*sliced-alice.*commit", status, times=times)
     ran = with_hub(svc_jobs, hub_here, copied)
     assert ran.code == code
@@ -79,6 +82,18 @@ def test_pushes_that_fail_are_said_at_the_end_and_made_up_for(svc_jobs, hub_here
     assert "features-alice" in ran.out, "the later stages were done and sent"
     assert with_hub(svc_jobs, hub_here, copied).code == 0
     assert "svc-jobs.json" in hub_here.repo("dataset", "tester/sliced-alice").files()
+
+
+def test_recordings_that_came_only_in_part_are_not_taken_for_all(svc_jobs, hub_here, first, tmp_path):
+    fresh = tmp_path / "second"
+    hub_here.faults.answer("(GET|HEAD) .*raw-alice/.*take(%20| )2", 403, times=4)
+    assert with_hub(svc_jobs, hub_here, fresh, "--steps", "2").code == 78
+    assert 0 < len(list((fresh / "raw/alice").iterdir())) < 3
+    hub_here.faults.clear()
+    ran = with_hub(svc_jobs, hub_here, fresh, "--steps", "2", "--json")
+    assert ran.code == 0, ran.err
+    assert content(fresh, "raw") == content(first, "raw")
+    assert "3 recordings" in stages(ran)["prepare"]
 
 
 def test_without_consent_the_model_stays_here(svc_jobs, hub_here, copied):
@@ -124,119 +139,3 @@ def test_each_part_moves_by_hand_too(svc_jobs, hub_here, first, tmp_path, kind):
         ran = svc_jobs("hub", "push", *given, "-w", there, "--json")
     assert json.loads(ran.out)["already"] is True
     assert svc_jobs("hub", "pull", "clips", *given[1:], "-w", there).code == 78
-
-
-def test_clips_go_straight_to_the_hub_and_later_stages_bring_them_from_there(svc_jobs, hub_here, finished, tmp_path):
-    root = tmp_path / "through"
-    shutil.copytree(finished / "raw", root / "raw")
-    settings = SETTINGS[: SETTINGS.index("--device")]
-    through = ("-w", root, "--hub", hub_here.namespace)
-    for stage in (["prepare", "-w", root, *settings], ["slice", *through], ["filelists", "-w", root]):
-        ran = svc_jobs(*stage)
-        assert ran.code == 0, ran.err
-        assert not list(root.rglob("data/**/*.wav"))
-    ran = svc_jobs("features", *through, "--device", "cpu")
-    assert ran.code == 0, ran.err
-    assert not list(root.rglob("data/**/*.wav"))
-    assert not list(root.rglob(".tmp-*"))
-    commit = hub_here.repo("dataset", "tester/sliced-alice").branches["main"]
-    assert json.loads((root / "data/prep/manifests/hub/sliced-alice.json").read_text())["pulled"] == commit
-    sidecars = {key: one for key, one in content(finished, "data/44k").items() if not key.endswith(".wav")}
-    assert content(root, "data/44k") == sidecars
-    for stage in (["train", *through], ["evaluate", *through], ["publish", "-w", root], ["report", *through]):
-        ran = svc_jobs(*stage)
-        assert ran.code == 0, ran.err
-        assert not list(root.rglob("data/**/*.wav"))
-    assert content(root, *WEIGHTS) == content(finished, *WEIGHTS)
-    for stage in ("slice", "features", "train", "evaluate", "report"):
-        assert "already done" in svc_jobs(stage, *through).out
-    assert svc_jobs("hub", "pull", "sliced", "--speaker", "alice", "--namespace", "tester", "-w", root).code == 0
-    assert content(root, "data/44k") == content(finished, "data/44k")
-
-
-@pytest.fixture
-def prepared(svc_jobs, finished, tmp_path):
-    root = tmp_path / "through"
-    shutil.copytree(finished / "raw", root / "raw")
-    settings = ["--preset", "toy", "--encoder", "mel-bands", "--f0", "dio"]
-    assert svc_jobs("prepare", "-w", root, *settings).code == 0
-    return root
-
-
-def test_slicing_through_writes_no_clip_and_no_record_of_one_that_is_not_sent(
-    svc_jobs, hub_here, prepared, monkeypatch
-):
-    from jobs.hub import workspace as hub_workspace
-
-    # A shard is full with every recording, and memory before it.
-    monkeypatch.setattr(hub_workspace, "SHARD_BYTES", 1)
-    seen, push = [], hub_workspace.push_sliced
-
-    def watched(*given):
-        seen.append((list(prepared.rglob("data/**/*.wav")), len(list(prepared.rglob("manifests/slice/*/*.json")))))
-        return push(*given)
-
-    monkeypatch.setattr(hub_workspace, "push_sliced", watched)
-    ran = svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace)
-    assert ran.code == 0, ran.err
-    assert seen == [([], 0), ([], 1), ([], 2)]
-    there = hub_here.repo("dataset", "tester/sliced-alice").files()
-    assert len(json.loads(there["svc-jobs.json"])["entries"]) == 3
-    assert not list(prepared.rglob(".tmp-*"))
-
-
-def test_where_most_recordings_are_poison_the_others_are_sent_all_the_same(svc_jobs, hub_here, prepared):
-    for number in (1, 2):
-        (prepared / f"raw/alice/take {number}.flac").write_bytes(b"fLaC but no more")
-    assert svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).code == 66
-    there = hub_here.repo("dataset", "tester/sliced-alice").files()
-    assert [one["key"] for one in json.loads(there["svc-jobs.json"])["entries"]] == ["raw/alice/take 0.flac"]
-    assert len(list(prepared.rglob("manifests/slice/*/*.json"))) == 3
-
-
-@pytest.mark.parametrize(("status", "times", "code"), [(403, 1, 78), (412, 12, 75)])
-def test_clips_that_could_not_be_sent_are_made_again(svc_jobs, hub_here, prepared, status, times, code):
-    hub_here.faults.answer("POST .*/commit/", status, times=times)
-    assert svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).code == code
-    assert not list(prepared.rglob("manifests/slice/*/*.json"))
-    ran = svc_jobs("filelists", "-w", prepared)
-    assert (ran.code, "run slice first" in ran.err) == (66, True)
-    assert svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).code == 0
-    assert svc_jobs("filelists", "-w", prepared).code == 0
-    assert "already done" in svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).out
-
-
-def test_a_recording_that_another_machine_cut_otherwise_meanwhile_is_said(
-    svc_jobs, hub_here, prepared, tmp_path, monkeypatch
-):
-    from jobs.hub import workspace as hub_workspace
-
-    other = tmp_path / "other"
-    shutil.copytree(prepared, other)
-    assert svc_jobs("prepare", "-w", other, "--max-length-ms", "2000").code == 0
-    assert svc_jobs("slice", "-w", other).code == 0
-    given, push = ("--speaker", "alice", "--namespace", hub_here.namespace), hub_workspace.push_sliced
-
-    def overtaken(*mine):
-        """The other's commit lands after ours, and before it is looked at whether ours stands."""
-        push(*mine)
-        assert svc_jobs("hub", "push", "sliced", *given, "-w", other).code == 0
-
-    monkeypatch.setattr(hub_workspace, "push_sliced", overtaken)
-    ran = svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace)
-    assert ran.code == 75, ran.err
-    assert "was replaced on the Hub by another machine meanwhile: run slice again" in ran.err
-    assert not list(prepared.rglob("manifests/slice/*/*.json"))
-    monkeypatch.setattr(hub_workspace, "push_sliced", push)
-    assert svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace).code == 0
-
-
-def test_clips_that_lie_here_already_are_sent_and_removed(svc_jobs, hub_here, prepared):
-    assert svc_jobs("slice", "-w", prepared).code == 0
-    assert list(prepared.rglob("data/44k/**/*.wav"))
-    stray = prepared / "data/44k/alice/wavs/mine.wav"
-    stray.write_bytes(b"not from a recording")
-    ran = svc_jobs("slice", "-w", prepared, "--hub", hub_here.namespace)
-    assert ran.code == 0, ran.err
-    assert "already done" in ran.out
-    assert list(prepared.rglob("data/44k/**/*.wav")) == [stray]
