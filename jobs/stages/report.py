@@ -17,7 +17,14 @@ def write_report(session: Session) -> StageResult:
     workspace.bring([layout.FILELISTS_PLAN])
     lists = Filelists.read(session.root / layout.FILELISTS_PLAN)
     with workspace.holding("report"):
-        keys, request = reads.report(workspace, config, lists), config.model_dump(mode="json")
+        spoken = [clip for clip in lists.clips if clip.side == "val"] if lists else []
+        absent = [clip.key for clip in spoken if workspace.check(clip.file) is None]
+        if absent:
+            session.console.warn(
+                f"{len(absent)} of {len(spoken)} validation clips are not here, the page lacks their sound: run slice "
+                "again, or give --hub where the clips were sent"
+            )
+        keys, request = reads.report(workspace, config, lists), [config.model_dump(mode="json"), absent]
         result = settled(workspace, "report", request, keys, lambda: _write_report(session, config))
         argo.offer_file("report.html", lambda: _page(session, config))
         return result

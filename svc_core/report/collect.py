@@ -12,7 +12,7 @@ from svc_core.audio.prepare import RecordingRecord
 from svc_core.config import Config
 from svc_core.conversion.record import Converted
 from svc_core.errors import BadInput
-from svc_core.evaluation.evaluate import Evaluation
+from svc_core.evaluation.evaluate import Evaluation, MadeClip
 from svc_core.features import sidecar
 from svc_core.filelists import Filelists
 from svc_core.files import sha256_bytes
@@ -31,13 +31,15 @@ class Facts:
     voiced_f0_hz: dict[str, np.ndarray] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     evaluation: Evaluation | None = None
+    heard: list[MadeClip] = field(default_factory=list)
+    """Of the evaluation's clips those whose recording and sound are both there."""
     conversions: list[Converted] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """Equal exactly when the page would be."""
         f0 = {name: sha256_bytes(values.tobytes()) for name, values in self.voiced_f0_hz.items()}
-        records = [record.model_dump(mode="json") for record in (*self.recordings, *self.conversions)]
+        records = [record.model_dump(mode="json") for record in (*self.recordings, *self.heard, *self.conversions)]
         return manifest.fingerprint(
             self.config, self.plan, self.lists, self.evaluation, records, f0, self.metrics, self.hashes
         )
@@ -54,6 +56,7 @@ def collect(root: Path, config: Config) -> Facts:
         for path in sorted((root / layout.slice_manifests_dir(speaker)).glob("*.json"))
         if (record := RecordingRecord.read(path))
     ]
+    evaluation = Evaluation.read(root / layout.evaluation_key(voice))
     return Facts(
         voice=voice,
         config=config,
@@ -62,7 +65,8 @@ def collect(root: Path, config: Config) -> Facts:
         lists=lists,
         voiced_f0_hz=_voiced_f0(root, lists) if lists else {},
         metrics=_metrics(root / layout.metrics_key(voice)),
-        evaluation=Evaluation.read(root / layout.evaluation_key(voice)),
+        evaluation=evaluation,
+        heard=_heard(root, evaluation),
         conversions=_conversions(root),
         hashes=_hashes(root, voice),
     )
@@ -96,6 +100,11 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _heard(root: Path, evaluation: Evaluation | None) -> list[MadeClip]:
+    audio = evaluation.audio if evaluation else []
+    return [item for item in audio if (root / item.clip).is_file() and (root / item.made.key).is_file()]
 
 
 def _conversions(root: Path) -> list[Converted]:

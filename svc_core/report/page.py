@@ -191,13 +191,12 @@ def _pairs(root: Path, facts: Facts) -> list[dict[str, str]]:
     from svc_core.report import plots
 
     pairs = []
-    for item in facts.evaluation.audio if facts.evaluation else ():
+    for item in facts.heard:
         recorded, made = root / item.clip, root / item.made.key
-        if recorded.is_file() and made.is_file():
-            picture = plots.spectrogram_pair(
-                _mel(recorded, facts.config), _mel(made, facts.config), ("as recorded", "as the model says it")
-            )
-            pairs.append({"name": item.clip, "picture": picture, "recorded": embed(recorded), "generated": embed(made)})
+        picture = plots.spectrogram_pair(
+            _mel(recorded, facts.config), _mel(made, facts.config), ("as recorded", "as the model says it")
+        )
+        pairs.append({"name": item.clip, "picture": picture, "recorded": embed(recorded), "generated": embed(made)})
     return pairs
 
 
