@@ -1,6 +1,7 @@
 """Every command of `svc-jobs`, thin: parse, open the workspace, call the stage, answer."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from jobs import argo
 from jobs.console import Console, StageResult
 from jobs.inputs import local_files
-from jobs.session import Session, make_folder, open_workspace
+from jobs.session import Session, making_folder, open_workspace
 from jobs.settings import with_convert_options, with_settings
 from jobs.stop import Stop
 
@@ -202,7 +203,7 @@ def convert(
 
     Stop().install()
     console = Console(json_, quiet, verbose)
-    place = open_workspace(workspace, console, scratch) if workspace else None
+    place = open_workspace(workspace, console, scratch) if workspace is not None else None
     sources = local_files(inputs, scratch)
     request = ConvertRequest(sources, {"speaker": speaker, **options}, device, model, config, output)
     answer(console, convert_files(console, place, request))
@@ -284,11 +285,11 @@ def run(
         from jobs.hub.access import open_hub
         from jobs.hub.cache import HubCache
 
-        make_folder(workspace)
-    session = begin(workspace, scratch, json_, quiet, verbose)
-    cache = HubCache(session, open_hub(session.console, hub), speaker or []) if hub else NoCache()
-    request = RunRequest(speaker or [], voice, changes, base, local_files(convert or [], scratch), device)
-    stages = [asdict(result) for result in run_all(session, request, cache)]
+    with making_folder(workspace) if hub else nullcontext():
+        session = begin(workspace, scratch, json_, quiet, verbose)
+        cache = HubCache(session, open_hub(session.console, hub), speaker or []) if hub else NoCache()
+        request = RunRequest(speaker or [], voice, changes, base, local_files(convert or [], scratch), device)
+        stages = [asdict(result) for result in run_all(session, request, cache)]
     session.console.result({"status": "done", "exit_code": 0, "stages": stages})
 
 

@@ -76,16 +76,16 @@ def _import_model(source: Path, output: Path, console: Console) -> None:
 
 
 def _import_tree(source: Path, workspace: str, voice: str | None, scratch: str | None, console: Console) -> None:
-    from jobs.session import find_config, make_folder, open_workspace
+    from jobs.session import find_config, making_folder, open_workspace
     from svc_core.compat41.tree import import_tree
 
-    make_folder(workspace)
-    place = open_workspace(workspace, console, scratch)
-    with place.holding("prepare"):
-        if find_config(place) is not None:
-            raise ConfigError(f"{place.name} is a voice's workspace already: name an empty one with -w")
-        made = import_tree(source, place.root, voice)
-        place.take(made.keys)
+    with making_folder(workspace):
+        place = open_workspace(workspace, console, scratch)
+        with place.holding("prepare"):
+            if find_config(place) is not None:
+                raise ConfigError(f"{place.name} is a voice's workspace already: name an empty one with -w")
+            made = import_tree(source, place.root, voice)
+            place.take(made.keys)
     for note in made.notes:
         console.say(note)
     for sentence in made.left_out[:_SHOWN]:

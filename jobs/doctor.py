@@ -17,6 +17,7 @@ from jobs.workspace import FolderWorkspace
 from svc_core import files
 from svc_core.errors import ConfigError, SvcError
 from svc_core.registry import ENCODERS
+from svc_core.storage.opening import check_place
 
 FREE_BYTES = 5 * 2**30
 SHM_BYTES = 1 * 2**30
@@ -35,11 +36,13 @@ class Finding:
 
 
 def examine(workspace: str | None, console: Console) -> None:
-    """Prints every finding. Raises Answered (78) where one of them is a failure.
+    """Prints every finding. Raises Answered (78) where one of them is a failure, ConfigError for no workspace's name.
 
     Args:
         workspace: a folder, or `s3://bucket/prefix`, which gets a few small probe objects that are removed again.
     """
+    if workspace is not None:
+        check_place(workspace)
     conclude(_findings(workspace), console)
 
 

@@ -1,6 +1,8 @@
 """One command's surroundings: which workspace, who listens, who may stop it."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from svc_core.config import Config
 from svc_core.errors import BadInput, ConfigError
 from svc_core.filelists import Filelists
 from svc_core.plan import SlicePlan
+from svc_core.storage.opening import check_place, open_store
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Session:
 
 def open_workspace(given: str, console: Console, scratch: str | None = None) -> Workspace:
     """The workspace that a folder or an s3:// URL names. Raises ConfigError where it is none."""
+    check_place(given)
     if "://" in given:
         return _open_bucket(given, console, scratch)
     root = Path(given).expanduser()
@@ -59,17 +63,27 @@ def open_workspace(given: str, console: Console, scratch: str | None = None) -> 
     return FolderWorkspace(root.resolve())
 
 
-def make_folder(workspace: str) -> None:
-    """For commands that fill a workspace: its folder comes with what they put into it."""
-    if "://" not in workspace and not Path(workspace).expanduser().exists():
-        Path(workspace).expanduser().mkdir(parents=True)
+@contextmanager
+def making_folder(workspace: str) -> Iterator[None]:
+    """For commands that fill a workspace: its folder comes with what they put into it, and goes where that is nothing."""
+    check_place(workspace)
+    root = Path(workspace).expanduser()
+    missing = [] if "://" in workspace else [folder for folder in (root, *root.parents) if not folder.exists()]
+    if missing:
+        root.mkdir(parents=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # the first that holds something
+            for folder in missing:
+                folder.rmdir()
+        raise
 
 
 def _open_bucket(url: str, console: Console, scratch: str | None) -> Workspace:
     # Late: a folder needs neither.
     from jobs.bucket import BucketWorkspace
     from jobs.scratch import scratch_folder
-    from svc_core.storage.opening import open_store
 
     store = open_store(url, console.warn)
     return BucketWorkspace(store, scratch_folder(Path(scratch or tempfile.gettempdir())), console)

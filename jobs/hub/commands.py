@@ -8,7 +8,7 @@ import typer
 from jobs.commands import Json, Quiet, Scratch, Verbose, Workspace, begin
 from jobs.console import Console, StageResult
 from jobs.hub.access import brought, open_hub, sent
-from jobs.session import Session, make_folder
+from jobs.session import Session, making_folder
 from svc_core import hub as hubs
 from svc_core import layout
 from svc_core.errors import ConfigError
@@ -64,11 +64,11 @@ def pull(
     verbose: Verbose = False,
 ) -> None:
     found = _kind(kind)
-    make_folder(workspace)
-    session = begin(workspace, scratch, json_, quiet, verbose)
-    hub = open_hub(session.console, namespace)
-    with session.workspace.holding("hub", f"{found}-{layout.slug(speaker)}"):
-        pulled = _PAIRS[found][1](session.workspace, speaker, hub, revision)
+    with making_folder(workspace):
+        session = begin(workspace, scratch, json_, quiet, verbose)
+        hub = open_hub(session.console, namespace)
+        with session.workspace.holding("hub", f"{found}-{layout.slug(speaker)}"):
+            pulled = _PAIRS[found][1](session.workspace, speaker, hub, revision)
     _answer(session.console, brought(pulled))
 
 

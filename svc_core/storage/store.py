@@ -144,5 +144,8 @@ def parse_url(url: str) -> BucketUrl:
     match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", url)
     prefix = (match[2] or "").strip("/") if match else ""
     if not match or (prefix and key_problem(prefix)):
-        raise ConfigError(f"{url!r} is no bucket: give s3://bucket/prefix, without '//', '..' or credentials in it")
+        raise ConfigError(
+            f"{url!r} is no bucket: give s3://bucket/prefix, the bucket's name 3 to 63 lower-case letters, digits, '.' "
+            "and '-', and no '//', '..' or credentials in it"
+        )
     return BucketUrl(match[1], prefix)

@@ -93,7 +93,9 @@ def test_all_mistakes_in_the_settings_come_together(svc_jobs, recordings):
         assert part in ran.err
 
 
-@pytest.mark.parametrize("place", ["gs://bucket/prefix", "s3://", "s3://bucket//prefix", "s3://key:secret@bucket"])
+@pytest.mark.parametrize(
+    "place", ["gs://bucket/prefix", "s3://", "s3://bucket//prefix", "s3://key:secret@bucket", "s3://b/p"]
+)
 def test_a_url_that_is_no_bucket_is_refused_in_a_sentence(svc_jobs, place):
     ran = svc_jobs("prepare", "-w", place)
     assert ran.code == 78

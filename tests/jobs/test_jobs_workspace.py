@@ -189,6 +189,33 @@ def test_other_urls_are_refused(svc_jobs):
     assert "s3://" in ran.err
 
 
+@pytest.mark.parametrize(("place", "sentence"), [("", "name is empty"), ("s3:/bucket/p", "write s3://bucket/prefix")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["workspace", "sync", ".", "PLACE"],
+        ["workspace", "gc", "--delete", "-w", "PLACE"],
+        ["doctor", "-w", "PLACE"],
+        ["prepare", "-w", "PLACE"],
+        ["convert", "song.wav", "--speaker", "alice", "-w", "PLACE"],
+        ["import41", ".", "-w", "PLACE"],
+    ],
+)
+def test_a_name_that_is_no_place_is_78_and_makes_no_folder(svc_jobs, tmp_path, monkeypatch, command, place, sentence):
+    monkeypatch.chdir(tmp_path)
+    ran = svc_jobs(*(place if part == "PLACE" else part for part in command))
+    assert ran.code == 78
+    assert sentence in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pull_that_brings_nothing_leaves_no_folder(svc_jobs, tmp_path):
+    place = tmp_path / "new" / "w"
+    ran = svc_jobs("hub", "pull", "raw", "--speaker", "alice", "--namespace", "nobody", "-w", place)
+    assert ran.code != 0, ran.out  # tests are offline
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_doctor_still_examines_a_folder(svc_jobs, tmp_path):
     findings = answer(svc_jobs("doctor", "-w", tmp_path, "--json"))["findings"]
     assert {"workspace", "disk", "config"} <= {finding["subject"] for finding in findings}

@@ -229,7 +229,7 @@ def test_a_tree_that_is_none_is_said_and_leaves_no_voice(svc_jobs, tmp_path, bre
     break_it(tree)
     ran = svc_jobs("import41", tree, "-w", tmp_path / "w", "--voice", "x")
     assert (ran.code, text in ran.err) == (code, True), ran.err
-    assert not (tmp_path / "w/app").exists()
+    assert not (tmp_path / "w").exists()
     assert (
         svc_jobs("import41", small_tree(tmp_path / "good", {"Anna": 3}), "-w", tmp_path / "w", "--voice", "x").code == 0
     )
