@@ -189,7 +189,12 @@ def convert(
     config: Annotated[Path | None, typer.Option("--config", help="config.json of a G_*.pth given by --model.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Output file (.wav or .flac) or folder; default: converted/<voice>/."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Output file (.wav or .flac) or folder; default: converted/<voice>/ of the workspace, with --model "
+            "the current folder.",
+        ),
     ] = None,
     device: Device = "auto",
     scratch: Scratch = None,

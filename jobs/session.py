@@ -65,7 +65,7 @@ def open_workspace(given: str, console: Console, scratch: str | None = None) -> 
 
 @contextmanager
 def making_folder(workspace: str) -> Iterator[None]:
-    """For commands that fill a workspace: its folder comes with what they put into it, and goes where that is nothing."""
+    """For commands that fill a workspace: its folder comes with what they put into it, and is not left empty."""
     check_place(workspace)
     root = Path(workspace).expanduser()
     missing = [] if "://" in workspace else [folder for folder in (root, *root.parents) if not folder.exists()]

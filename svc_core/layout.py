@@ -213,10 +213,11 @@ def converted_dir(voice: str) -> str:
     return f"converted/{check_speaker(voice)}"
 
 
-def converted_key(voice: str, source_name: str, source_sha256: str, speaker: str) -> str:
-    """`<slug of the source>-<8 hex of its content>-<slug of the speaker>.wav`"""
+def converted_key(voice: str, source_name: str, source_sha256: str, speaker: str, variant: str = "") -> str:
+    """`<slug of the source>-<8 hex of its content>-<slug of the speaker>[-<variant>].wav`"""
     stem = slug(PurePosixPath(source_name).stem)
-    return f"{converted_dir(voice)}/{stem}-{source_sha256[:8]}-{slug(speaker)}.wav"
+    end = f"-{variant}" if variant else ""
+    return f"{converted_dir(voice)}/{stem}-{source_sha256[:8]}-{slug(speaker)}{end}.wav"
 
 
 def receipt_key(stage: str) -> str:

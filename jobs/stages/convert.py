@@ -18,6 +18,8 @@ from svc_core.errors import BadInput, ConfigError
 from svc_core.manifest import FileRecord
 
 SUFFIXES = (".wav", ".flac")
+_OTHER_AUDIO = frozenset((".aac", ".aif", ".aiff", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".webm", ".wma"))
+"""Whoever names a file like this means no folder."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ConvertRequest:
 def convert_files(console: Console, workspace: Workspace | None, request: ConvertRequest) -> StageResult:
     """Converts every input; a bad one does not keep the others from being done. Raises BadInput naming those."""
     options = ConvertOptions.parse(request.options)
-    _check_output(request)
+    _check_output(request, options.speaker)
     if workspace is not None and request.model is None and request.output is None:
         made: _Workspace | _Elsewhere = _Workspace(console, workspace, request.device, options)
     else:
@@ -97,7 +99,7 @@ class _Workspace:
         if not source.is_file():
             raise BadInput(f"{source} does not exist or is no file: give an audio file")
         sha256 = files.sha256_file(source)
-        key = layout.converted_key(self._voice, source.name, sha256, self._options.speaker)
+        key = layout.converted_key(self._voice, source.name, sha256, self._options.speaker, self._options.variant)
         self.outputs.append(key)
         record_path = self._root / layout.convert_manifest(key)
         if self._stands(Converted.read(record_path), sha256):
@@ -137,9 +139,7 @@ class _Elsewhere:
         self.outputs: list[str] = []
 
     def convert(self, source: Path) -> bool:
-        output = self._request.output or Path()
-        if output.suffix.lower() not in SUFFIXES:
-            output = output / f"{source.stem}-{layout.slug(self._options.speaker)}.wav"
+        output = _output_of(self._request, source, self._options.speaker)
         _convert(self._console, source, output, self._model, self._options)
         self.outputs.append(str(output))
         return True
@@ -169,9 +169,30 @@ def _model(workspace: Workspace | None, request: ConvertRequest) -> Path:
     return workspace.root / release
 
 
-def _check_output(request: ConvertRequest) -> None:
+def _output_of(request: ConvertRequest, source: Path, speaker: str) -> Path:
+    """Where a file goes that does not go into a workspace."""
+    output = request.output or Path()
+    return output if _is_file(output) else output / f"{source.stem}-{layout.slug(speaker)}.wav"
+
+
+def _is_file(output: Path) -> bool:
+    return output.suffix.lower() in SUFFIXES
+
+
+def _check_output(request: ConvertRequest, speaker: str) -> None:
     output = request.output
-    if output and output.suffix.lower() in SUFFIXES and len(request.inputs) > 1:
+    if output and _is_file(output) and len(request.inputs) > 1:
         raise ConfigError(f"-o {output} is one file for {len(request.inputs)} inputs: give a folder")
+    if output and output.suffix.lower() in _OTHER_AUDIO and not output.is_dir():
+        raise ConfigError(f"-o {output}: only .wav and .flac are written, name one of these or a folder")
     if request.config and (request.model is None or request.model.is_dir()):
         raise ConfigError("--config belongs to a G_*.pth given with --model")
+    if output is None and request.model is None:
+        return  # a workspace names its files by their content too
+    sources: dict[Path, Path] = {}
+    for source in request.inputs:
+        target = _output_of(request, source, speaker)
+        if (other := sources.setdefault(target, source)) != source:
+            raise ConfigError(
+                f"{other} and {source} would both become {target}: convert them one by one, or into different folders"
+            )

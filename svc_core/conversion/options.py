@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from svc_core.config import Block
 from svc_core.errors import ConfigError
+from svc_core.manifest import fingerprint
 
 
 class ConvertOptions(Block):
@@ -42,6 +43,12 @@ class ConvertOptions(Block):
         if self.predict_f0 and self.transpose_semitones == "auto":
             raise ValueError("transpose_semitones 'auto' has no use with predict_f0, which makes its own pitch")
         return self
+
+    @property
+    def variant(self) -> str:
+        """8 hex digits of what differs from the defaults, for names; empty where nothing does."""
+        changed = self.model_dump(mode="json", exclude={"speaker"}, exclude_defaults=True)
+        return fingerprint(changed)[:8] if changed else ""
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

@@ -219,6 +219,42 @@ def test_convert_refuses_in_a_sentence(svc_jobs, finished, arguments, code, sent
     assert sentence in ran.err
 
 
+def test_other_options_make_another_file_and_the_same_ones_none(svc_jobs, copied):
+    def convert(*options):
+        ran = svc_jobs("convert", copied.parent / "song.wav", "-w", copied, "--speaker", "alice", "--json", *options)
+        assert ran.code == 0, ran.err
+        found = json.loads(ran.out)
+        return found["skipped"], found["facts"]["outputs"][0]
+
+    (_, usual), (skipped, higher) = convert(), convert("--transpose", "5")
+    assert (skipped, usual) == (0, higher[: -len("-01234567.wav")] + ".wav")
+    assert convert("--transpose", "5") == (1, higher)
+    assert convert("--transpose", "0") == (1, usual)
+
+
+@pytest.mark.parametrize("second", ["two/song.wav", "one/song.flac"])
+def test_two_inputs_that_would_be_one_output_are_refused(svc_jobs, finished, tmp_path, second):
+    inputs = [tmp_path / "one/song.wav", tmp_path / second]
+    for path in inputs:
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(finished.parent / "song.wav", path)
+    ran = svc_jobs("convert", *inputs, "--speaker", "alice", "-w", finished, "-o", tmp_path / "out")
+    assert ran.code == 78
+    assert all(str(path) in ran.err for path in inputs)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_format_that_is_not_written_is_no_folder(svc_jobs, finished, tmp_path):
+    out = tmp_path / "out.mp3"
+    arguments = ["convert", finished.parent / "song.wav", "--speaker", "alice", "-w", finished, "-o", out]
+    ran = svc_jobs(*arguments)
+    assert (ran.code, out.exists()) == (78, False)
+    assert "only .wav and .flac" in ran.err
+    out.mkdir()
+    assert svc_jobs(*arguments).code == 0
+    assert [path.name for path in out.iterdir()] == ["song-alice.wav"]
+
+
 def test_convert_of_no_audio_is_bad_input(svc_jobs, finished, tmp_path):
     (tmp_path / "x.wav").write_text("not audio")
     ran = svc_jobs("convert", tmp_path / "x.wav", tmp_path / "absent.wav", "-w", finished, "--speaker", "alice")
