@@ -113,7 +113,10 @@ def parse_wav_key(key: str) -> ParsedWav:
     """Speaker and clip of `data/44k/<speaker>/wavs/<clip>.wav`. Raises BadInput for any other text."""
     match = re.fullmatch(rf"{DATA}/([^/]+)/wavs/([^/]+)\.wav", key)
     if not match or speaker_problem(match[1]) or match[2].startswith("."):
-        raise BadInput(f"{key!r} is not the key of a clip ({DATA}/<speaker>/wavs/<clip>.wav): run filelists again")
+        raise BadInput(
+            f"{key!r} is not the key of a clip ({DATA}/<speaker>/wavs/<clip>.wav): correct or remove it, then run "
+            "filelists again"
+        )
     return ParsedWav(match[1], match[2])
 
 

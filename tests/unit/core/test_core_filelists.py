@@ -115,5 +115,5 @@ def test_the_lists_hold_one_key_per_line_in_order():
 
 
 def test_a_line_that_is_no_clip_is_refused():
-    with pytest.raises(BadInput, match=r"val\.txt.*not the key of a clip"):
+    with pytest.raises(BadInput, match=r"val\.txt.*not the key of a clip.*remove it, then run filelists"):
         filelists.parse_list("dataset/44k/a/x.wav\n", "val", "val.txt")
