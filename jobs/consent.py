@@ -1,6 +1,6 @@
 """consent: who agreed that a speaker's voice is used, and for what; kept in the workspace."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -43,6 +43,11 @@ def consent(
     layout.check_speaker(speaker)
     if (given_by is not None) + own_voice + show + withdraw != 1:
         raise ConfigError("consent wants exactly one of --given-by NAME, --own-voice, --show and --withdraw")
+    if (show or withdraw) and (use or commercial or evidence):
+        raise ConfigError(
+            "--use, --commercial and --evidence say what is agreed: leave them out, --withdraw ends every use and "
+            "--show changes nothing"
+        )
     if given_by is not None and not given_by.strip():
         raise ConfigError("--given-by is empty: name who agreed, or a reference to the agreement")
     session.workspace.bring([layout.consent_key(speaker)])
@@ -66,9 +71,13 @@ def consent(
 
 def _day(given: str | None) -> date:
     try:
-        return date.fromisoformat(given) if given else date.today()
+        day = date.fromisoformat(given) if given else date.today()
     except ValueError:
         raise ConfigError(f"--on {given!r} is not a day: write it as YYYY-MM-DD") from None
+    # Somewhere on Earth it is tomorrow already.
+    if day > datetime.now(UTC).date() + timedelta(days=1):
+        raise ConfigError(f"--on {day.isoformat()} is still to come: give the day on which it was said")
+    return day
 
 
 def _check_known(session: Session, speaker: str) -> None:
@@ -86,7 +95,14 @@ def _withdrawn(session: Session, speaker: str, day: date) -> Consent:
     found = consents.read(session.root, speaker)
     if found is None:
         raise BadInput(f"no consent of {speaker!r} is recorded in {session.workspace.name}: there is none to withdraw")
-    return found if found.withdrawn_on else found.model_copy(update={"withdrawn_on": day})
+    if found.withdrawn_on:
+        return found
+    if day < found.given_on:
+        raise ConfigError(
+            f"--on {day.isoformat()} is before the consent of {speaker!r} was given ({found.given_on.isoformat()}): "
+            "give the day on which it was withdrawn"
+        )
+    return found.model_copy(update={"withdrawn_on": day})
 
 
 def _store(session: Session, made: Consent) -> Consent:

@@ -55,7 +55,13 @@ def test_given_by_somebody_for_some_uses(consent):
 def test_shown_and_withdrawn(consent):
     assert "no consent of alice is recorded" in consent("--speaker", "alice", "--show").out
     assert consent("--speaker", "alice", "--withdraw").code == 66
-    consent("--speaker", "alice", "--own-voice")
+    consent("--speaker", "alice", "--own-voice", "--on", "2025-05-04")
+    early = consent("--speaker", "alice", "--withdraw", "--on", "2025-05-03")
+    assert (early.code, "was given (2025-05-04)" in early.err) == (78, True)
+    for partly in (["--withdraw", "--use", "share-model"], ["--show", "--use", "training"]):
+        ran = consent("--speaker", "alice", *partly)
+        assert (ran.code, "ends every use" in ran.err) == (78, True)
+    assert record(consent.root)["withdrawn_on"] is None
     assert consent("--speaker", "alice", "--withdraw", "--on", "2025-06-07").code == 0
     assert consent("--speaker", "alice", "--withdraw", "--on", "2025-06-08").code == 0
     assert record(consent.root)["withdrawn_on"] == "2025-06-07"
@@ -71,6 +77,7 @@ def test_shown_and_withdrawn(consent):
         (["--speaker", "alice", "--own-voice", "--given-by", "x"], 78, "exactly one of"),
         (["--speaker", "alice", "--given-by", " "], 78, "--given-by is empty"),
         (["--speaker", "alice", "--own-voice", "--on", "yesterday"], 78, "YYYY-MM-DD"),
+        (["--speaker", "alice", "--own-voice", "--on", "9999-01-01"], 78, "still to come"),
         (["--speaker", "alcie", "--own-voice"], 66, "has no speaker 'alcie' (it has: alice)"),
         (["--speaker", "x/y", "--own-voice"], 78, "holds"),
         (["--speaker", "alice", "--own-voice", "--use", "fun"], 2, "fun"),
