@@ -35,8 +35,10 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             with open(temp, "rb+") as handle:
                 os.fsync(handle.fileno())
         os.replace(temp, path)
-    except BaseException:
+    except BaseException as error:
         temp.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename) == str(temp):
+            error.filename = str(path)  # what the user knows
         raise
 
 
