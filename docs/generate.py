@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from jobs.cli import COMMANDS, app, load_command
-from jobs.settings import SETTINGS
+from jobs.settings import SETTINGS, Setting
 from svc_core.config import Config
 from svc_core.settings import PRESETS
 
@@ -38,7 +38,7 @@ def _block(command: click.Command, name: str) -> str:
 
 
 def config_page() -> str:
-    flags = {row.path: row.flag for row in SETTINGS}
+    flags = {row.path: row for row in SETTINGS}
     rows: list[str] = []
     _rows(Config, "", flags, rows)
     head = (
@@ -51,14 +51,16 @@ def config_page() -> str:
     return head + "\n".join(rows) + "\n\n## Presets\n\n" + _presets()
 
 
-def _rows(block: Any, prefix: str, flags: dict[str, str], rows: list[str]) -> None:
+def _rows(block: Any, prefix: str, flags: dict[str, Setting], rows: list[str]) -> None:
     for name, field in block.model_fields.items():
         path = f"{prefix}{name}"
         if hasattr(field.annotation, "model_fields"):
             _rows(field.annotation, f"{path}.", flags, rows)
             continue
         default = "required" if field.is_required() else f"`{_json(field.get_default(call_default_factory=True))}`"
-        flag = f"`{flags[path]}`" if path in flags else ""
+        flag = ""
+        if row := flags.get(path):
+            flag, default = f"`{row.flag}`", row.default or default
         rows.append(f"| `{path}` | {default} | {flag} | {field.description or ''} |")
 
 

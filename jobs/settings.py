@@ -26,6 +26,8 @@ class Setting:
     panel: str
     help: str | None = None
     model: type[BaseModel] = Config
+    default: str | None = None
+    """In words, where what is chosen is not the config field's own."""
 
     @property
     def parameter(self) -> str:
@@ -44,7 +46,7 @@ class Setting:
         # Options of a conversion state their range in words already.
         bounds = [f"{sign} {value:g}" for sign, value in _bounds(field)] if self.model is Config else []
         value = encoder_of_config(field.default) if self.path == "model.speech_encoder" else field.default
-        default = "" if field.is_required() else f"default {_plain(value)}"
+        default = "" if field.is_required() else f"default {self.default or _plain(value)}"
         return "; ".join(part for part in (self.help or field.description or "", ", ".join(bounds), default) if part)
 
 
@@ -65,7 +67,13 @@ _DATA, _FEATURES, _TRAINING = "Slicing and loudness", "Features", "Network and t
 SETTINGS = (
     Setting("--threshold-db", "svc_jobs.slice.threshold_db", float, _DATA),
     Setting("--min-length-ms", "svc_jobs.slice.min_length_ms", int, _DATA),
-    Setting("--max-length-ms", "svc_jobs.slice.max_length_ms", int, _DATA),
+    Setting(
+        "--max-length-ms",
+        "svc_jobs.slice.max_length_ms",
+        int,
+        _DATA,
+        "longer clips are cut at their quietest point; for no maximum, set null in the config",
+    ),
     Setting("--min-interval-ms", "svc_jobs.slice.min_interval_ms", int, _DATA),
     Setting("--max-sil-kept-ms", "svc_jobs.slice.max_sil_kept_ms", int, _DATA),
     Setting("--min-clip-ms", "svc_jobs.slice.min_clip_ms", int, _DATA),
@@ -103,7 +111,12 @@ SETTINGS = (
     Setting("--keep", "train.keep_ckpts", int, _TRAINING),
     Setting("--seed", "train.seed", int, _TRAINING),
     Setting(
-        "--reserve-speakers", "model.n_speakers", int, _TRAINING, "rows of the speaker table, to add speakers later"
+        "--reserve-speakers",
+        "model.n_speakers",
+        int,
+        _TRAINING,
+        "rows of the speaker table, to add speakers later",
+        default="as many as there are speakers",
     ),
 )
 _CONVERSION = "Conversion"

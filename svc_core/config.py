@@ -308,7 +308,7 @@ def parse(values: dict[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{where} has mistakes, correct them: " + "; ".join(sentences(error))) from None
+        raise ConfigError(f"mistakes in {where}, correct them: " + "; ".join(sentences(error))) from None
 
 
 def load(path: Path) -> Config:

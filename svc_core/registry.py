@@ -113,7 +113,8 @@ def encoder_of_config(config_name: str) -> str:
     for name, row in ENCODERS.items():
         if row.config_name == config_name:
             return name
-    known = ", ".join(row.config_name for row in ENCODERS.values())
+    names = {name: row.config_name for name, row in ENCODERS.items()}
+    known = ", ".join(own if own == theirs else f"{own} (in a config {theirs})" for own, theirs in names.items())
     raise ConfigError(f"model.speech_encoder is {config_name!r}, which is not supported: use one of {known}")
 
 

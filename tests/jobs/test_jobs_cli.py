@@ -89,8 +89,36 @@ def test_quiet_says_nothing_when_all_is_well(svc_jobs, recordings):
 def test_all_mistakes_in_the_settings_come_together(svc_jobs, recordings):
     ran = svc_jobs("prepare", "-w", recordings(count=1), "--batch-size", "0", "--steps", "-1", "--f0", "pm")
     assert ran.code == 78
+    assert ran.err.startswith("error: mistakes in the settings, correct them: ")
     for part in ("train.batch_size", "svc_jobs.steps", "f0_predictor 'pm' is unknown", "clips per step"):
         assert part in ran.err
+
+
+def test_an_unknown_encoder_is_answered_with_the_names_of_the_flags_help(svc_jobs, recordings):
+    ran = svc_jobs("prepare", "-w", recordings(count=1), "--encoder", "foo")
+    assert ran.code == 78
+    assert ran.err.rstrip().endswith(
+        "use one of contentvec-768l12 (in a config vec768l12), contentvec-256l9 (in a config vec256l9), whisper-base, "
+        "mel-bands"
+    )
+
+
+def test_a_read_only_folder_is_named_by_the_file_that_it_cannot_take(svc_jobs_process, recordings):
+    root = recordings(count=1, seconds=1.0)
+    folder = root / "data/44k"
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    process = svc_jobs_process("prepare", "-w", root)
+    said = process.communicate()[1]
+    folder.chmod(0o755)
+    assert process.returncode == 78
+    assert f"{folder}/spk_map.json may not be written" in said
+
+
+def test_help_states_what_is_chosen_without_a_flag_and_what_the_flag_takes(svc_jobs):
+    text = " ".join(svc_jobs("prepare", "--help").out.split())
+    assert "default as many as there are speakers" in text
+    assert "for no maximum, set null in the config" in text
 
 
 @pytest.mark.parametrize(
