@@ -1,11 +1,13 @@
 """What the chart renders, held against the command line, the security rules and the mistakes of its users."""
 
+import json
 import re
 
 import pytest
 import yaml
 
 from k8s.render import CHART, RENDERED, render
+from svc_core.registry import ENCODERS, F0_PREDICTORS
 
 REQUIRED = ["--set", "workspaces=s3://bucket/prefix"]
 WORKED = sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))
@@ -285,3 +287,19 @@ def test_a_schedule_becomes_a_cron_workflow(helm):
 
 def test_what_lies_in_k8s_is_what_the_chart_renders_for_kind(helm):
     assert RENDERED.read_text(encoding="utf-8") == render(helm.program), "run `make k8s` and commit what it renders"
+
+
+@pytest.mark.parametrize(("value", "rows"), [("encoder", ENCODERS), ("f0", F0_PREDICTORS)])
+def test_what_the_chart_offers_is_known_and_in_the_images(rendered, value, rows):
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    offered = schema["properties"]["defaults"]["properties"][value]["enum"]
+    assert set(offered) <= {name for name, row in rows.items() if row.extra == "train"}
+    forms = [
+        parameter["enum"]
+        for objects in rendered.values()
+        for one in templates(objects)
+        for parameter in one["spec"].get("arguments", {}).get("parameters", [])
+        if parameter["name"] == value
+    ]
+    assert forms
+    assert all(form == offered for form in forms)

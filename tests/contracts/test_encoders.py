@@ -1,6 +1,10 @@
 """What every row of the encoder registry must do. A new row is under test as soon as it is in the registry."""
 
+import inspect
 import math
+import re
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,3 +147,15 @@ def test_mel_bands_are_a_scaled_logarithm_of_power(folder):
     assert 0.3 < content.max() <= 1.3
     # A tenth of the amplitude is a hundredth of the power: log10 falls by 2, and a quarter of that is stored.
     np.testing.assert_allclose(encoder.encode(loud / 10), np.maximum(content - 0.5, -1), atol=1e-5)
+
+
+def test_the_page_for_authors_shows_what_the_code_calls():
+    page = (Path(__file__).parents[2] / "docs/plugins.md").read_text()
+    shown: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(textwrap.dedent(block), shown)
+    for name, row in {"MyEncoder": ENCODERS["mel-bands"], "MyPredictor": registry.F0_PREDICTORS["dio"]}.items():
+        real = registry.load(row.target, row.extra)
+        methods = [method for method in vars(real) if inspect.isfunction(vars(real)[method])]
+        for method in methods:
+            assert inspect.signature(getattr(shown[name], method)) == inspect.signature(getattr(real, method))
