@@ -4,11 +4,14 @@ A folder workspace is that folder. A bucket workspace has a scratch folder with 
 brought in, what it made is taken out, data first and records last, so that a record never names what is not there.
 """
 
+import fcntl
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol
 
 from jobs.console import StageResult
+from svc_core.errors import Conflict
 from svc_core.place import Folder, Place
 
 
@@ -49,7 +52,23 @@ class FolderWorkspace(Folder):
 
     @contextmanager
     def holding(self, stage: str, shard: str = "") -> Iterator[None]:
-        yield
+        if stage != "train":
+            yield
+            return
+        # The folder itself is locked: no file is left behind, and the lock ends with its process.
+        folder = os.open(self.root, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # of a file system without locks
+                self._lock(folder)
+            yield
+        finally:
+            os.close(folder)
+
+    def _lock(self, folder: int) -> None:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"another job trains in {self.name}: wait for it or end it, then run again") from None
 
     def check_alone(self) -> None:
         pass

@@ -180,6 +180,24 @@ def test_sigterm_in_training_saves_exits_75_and_goes_on_to_the_same_weights(
     assert content(copied, "logs/44k/*/G_6.pth") == content(finished, "logs/44k/*/G_6.pth")
 
 
+def test_a_second_training_in_one_folder_is_refused_and_costs_the_first_nothing(
+    svc_jobs, svc_jobs_process, copied, finished
+):
+    shutil.rmtree(copied / "logs")
+    first = svc_jobs_process("train", "-w", copied, "--device", "cpu", "-q")
+    while not (copied / "logs").exists():
+        assert first.poll() is None
+        time.sleep(0.002)
+    first.send_signal(signal.SIGSTOP)
+    second = svc_jobs("train", "-w", copied, "--device", "cpu")
+    first.send_signal(signal.SIGCONT)
+    assert second.code == 75
+    assert f"another job trains in {copied}" in second.err
+    assert first.wait(timeout=60) == 0
+    assert content(copied, "logs/44k/*/[GD]_*.pth") == content(finished, "logs/44k/*/[GD]_*.pth")
+    assert svc_jobs("train", "-w", copied, "--device", "cpu").code == 0, "the lock ends with its process"
+
+
 def test_a_second_speaker_joins_and_training_goes_on(svc_jobs, copied, recordings):
     recordings("bob", root=copied)
     ran = svc_jobs("run", "-w", copied, "--steps", "8", "--device", "cpu", "-q")
