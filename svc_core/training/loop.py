@@ -137,7 +137,10 @@ class _Run:
 
 
 def _finished(root: Path, voice: str, config: Config) -> TrainingResult | None:
-    """The result where the newest checkpoint has all the steps and its files are as they were written."""
+    """The result where the newest checkpoint has all the steps and its files are as they were written.
+
+    Raises ConfigError where a speaker joined since, who would be published without a step.
+    """
     entries = checkpoint.read_history(root, voice)
     if not entries or entries[0].step < config.svc_jobs.steps:
         return None
@@ -146,6 +149,11 @@ def _finished(root: Path, voice: str, config: Config) -> TrainingResult | None:
         return None
     saved = checkpoint.read(layout.local(root, newest.state.key))
     checkpoint.check_same_training(saved, config.training_settings(), config.spk)
+    if untrained := [name for name in config.spk if name not in saved["speakers"]]:
+        raise ConfigError(
+            f"all {newest.step} steps were trained before {', '.join(untrained)} joined: raise svc_jobs.steps (--steps of "
+            "prepare or run), so that training goes on with every speaker"
+        )
     return TrainingResult(
         step=newest.step,
         epoch=newest.epoch,

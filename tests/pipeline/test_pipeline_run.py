@@ -200,6 +200,9 @@ def test_a_second_training_in_one_folder_is_refused_and_costs_the_first_nothing(
 
 def test_a_second_speaker_joins_and_training_goes_on(svc_jobs, copied, recordings):
     recordings("bob", root=copied)
+    ran = svc_jobs("run", "-w", copied, "--device", "cpu", "-q")
+    assert ran.code == 78
+    assert "before bob joined" in ran.err
     ran = svc_jobs("run", "-w", copied, "--steps", "8", "--device", "cpu", "-q")
     assert ran.code == 0, ran.err
     assert json.loads((copied / "data/44k/spk_map.json").read_text()) == {"alice": 0, "bob": 1}

@@ -232,6 +232,8 @@ def test_new_speaker_joins_with_the_old_rows_kept(workspace: Path):
     keys = [layout.wav_key(VOICE, f"clip-{index}") for index in range(7)]
     write_lists(workspace, add_speaker(workspace, "bass") + keys)
     two = {"spk": {VOICE: 0, "bass": 1}, "model__n_speakers": 2}
+    with pytest.raises(ConfigError, match=r"all 2 steps were trained before bass joined: raise svc_jobs\.steps"):
+        run_training(workspace, make_config(svc_jobs__steps=2, **two))
     result = run_training(workspace, make_config(svc_jobs__steps=3, **two))
     assert "new speakers, whose rows start fresh: bass" in result.notes
     assert any("epoch 1 starts over with the new list" in note for note in result.notes)
