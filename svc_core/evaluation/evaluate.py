@@ -20,7 +20,7 @@ from svc_core.conversion.options import ConvertOptions
 from svc_core.conversion.synthesis import Heard, Manner, sing
 from svc_core.conversion.weights import build_generator, read_tensors
 from svc_core.device import resolve_device
-from svc_core.errors import BadInput, Diverged, from_os_error
+from svc_core.errors import BadInput, ConfigError, Diverged, SvcError, from_os_error
 from svc_core.evaluation.metrics import Metrics, Tally, Track, compare
 from svc_core.features.extract import Tools
 from svc_core.filelists import parse_list
@@ -93,7 +93,7 @@ def evaluate(root: Path, voice: str, config: Config, *, device: str, on_clip: On
 
     Raises:
         BadInput: no checkpoint, no validation clip, or a clip or sidecar that cannot be used.
-        Diverged: no checkpoint makes sound.
+        BadInput, ConfigError, Diverged: no checkpoint can be scored; the class is that of the newest's error.
     """
     place = resolve_device(device)
     entries = sorted(checkpoint.read_history(root, voice), key=lambda entry: entry.step)
@@ -107,7 +107,11 @@ def evaluate(root: Path, voice: str, config: Config, *, device: str, on_clip: On
     # The predictor that the clips' own pitch comes from; loaded only if there is something to score.
     tools = Tools(config, str(place), root)
     bench = _Bench(root, config, keys, place, tools, _counter(on_clip, (len(entries) - len(known)) * len(keys)))
-    scores = [known.get(entry.step) or _score(bench, entry) for entry in entries]
+    outcomes = {entry.step: _attempt(bench, entry) for entry in entries if entry.step not in known}
+    scores = [known.get(entry.step) or _score(entry, outcomes[entry.step]) for entry in entries]
+    refusals = [outcome for outcome in outcomes.values() if isinstance(outcome, SvcError)]
+    if len(refusals) == len(entries):
+        raise type(refusals[-1])("; ".join(score.note or "" for score in scores))
     best = choose_best(scores)
     chosen = next(entry for entry in entries if entry.step == best.step)
     audio = _standing_audio(root, standing, best) or _write_audio(bench, voice, chosen)
@@ -129,10 +133,8 @@ def validation_clips(root: Path) -> list[str]:
 
 
 def choose_best(scores: list[CheckpointScore]) -> CheckpointScore:
-    """Lowest mel distance; of equals, the later step. Raises Diverged where no checkpoint has a score."""
+    """Lowest mel distance; of equals, the later step. At least one has metrics."""
     rated = [(score.metrics.mel_distance, -score.step, score) for score in scores if score.metrics]
-    if not rated:
-        raise Diverged("; ".join(score.note or "" for score in scores) + ": restore the files, or train again")
     return min(rated, key=lambda item: item[:2])[2]
 
 
@@ -161,42 +163,49 @@ def _known_scores(root: Path, standing: Evaluation | None, entries: list[Entry])
     }
 
 
-def _score(bench: _Bench, entry: Entry) -> CheckpointScore:
-    generator = _generator(bench, entry)
-    outcome = generator if isinstance(generator, str) else _tally(bench, generator)
-    tallies = {} if isinstance(outcome, str) else outcome
+def _attempt(bench: _Bench, entry: Entry) -> dict[str, Tally] | SvcError:
+    """Sums by speaker, or why this checkpoint has none. Raises BadInput for a clip, which is no checkpoint's fault."""
+    try:
+        generator = _generator(bench, entry)
+    except (BadInput, ConfigError) as error:
+        return error
+    try:
+        return _tally(bench, generator)
+    except Diverged as error:
+        return error
+
+
+def _score(entry: Entry, outcome: dict[str, Tally] | SvcError) -> CheckpointScore:
+    tallies = {} if isinstance(outcome, SvcError) else outcome
     return CheckpointScore(
         step=entry.step,
         epoch=entry.epoch,
         generator_sha256=entry.generator.sha256,
         metrics=sum(tallies.values(), Tally()).metrics() if tallies else None,
         speakers={speaker: tally.metrics() for speaker, tally in sorted(tallies.items())},
-        note=f"checkpoint {entry.step} is not scored: {outcome}" if isinstance(outcome, str) else None,
+        note=f"checkpoint {entry.step} is not scored: {outcome}" if isinstance(outcome, SvcError) else None,
     )
 
 
-def _tally(bench: _Bench, generator: Generator) -> dict[str, Tally] | str:
-    """Sums by speaker, or why there are none."""
+def _tally(bench: _Bench, generator: Generator) -> dict[str, Tally]:
+    """Sums by speaker."""
     tallies: dict[str, Tally] = {}
-    try:
-        for key in bench.keys:
-            speaker = layout.parse_wav_key(key).speaker
-            tallies[speaker] = tallies.get(speaker, Tally()) + _score_clip(bench, generator, key)
-            bench.on_clip()
-    except Diverged as error:
-        return str(error)
+    for key in bench.keys:
+        speaker = layout.parse_wav_key(key).speaker
+        tallies[speaker] = tallies.get(speaker, Tally()) + _score_clip(bench, generator, key)
+        bench.on_clip()
     return tallies
 
 
-def _generator(bench: _Bench, entry: Entry) -> Generator | str:
-    """The checkpoint's network, or why it cannot be scored beside the others."""
+def _generator(bench: _Bench, entry: Entry) -> Generator:
+    """The checkpoint's network. Raises BadInput for a damaged file, ConfigError for one of other settings."""
     if entry.generator.check(bench.root) is None:
-        return f"{entry.generator.key} is missing or damaged"
+        raise BadInput(f"{entry.generator.key} is missing or damaged: restore it")
     path = layout.local(bench.root, entry.generator.key)
     tensors = read_tensors(path)
     rows, speakers = len(tensors.get(checkpoint.SPEAKER_TABLE, ())), bench.config.model.n_speakers
     if rows != speakers:
-        return f"it was trained with {rows} speakers, there are {speakers} now"
+        raise ConfigError(f"model.n_speakers was {rows} and is {speakers}: train on (--steps of prepare or run)")
     return build_generator(tensors, bench.config, bench.device, path)
 
 
@@ -225,8 +234,6 @@ def _sung(bench: _Bench, generator: Generator, clip: Clip) -> Iterator[tuple[sli
 def _write_audio(bench: _Bench, voice: str, entry: Entry) -> list[MadeClip]:
     """Some clips of each speaker, sung whole by a checkpoint."""
     generator = _generator(bench, entry)
-    if isinstance(generator, str):
-        raise BadInput(f"{generator}: run evaluate again")
     made = []
     for key in audio_clips(bench.keys):
         parsed = layout.parse_wav_key(key)

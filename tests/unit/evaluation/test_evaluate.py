@@ -7,7 +7,7 @@ import torch
 
 from svc_core import checkpoint, files, layout
 from svc_core import config as configs
-from svc_core.errors import BadInput, Diverged
+from svc_core.errors import BadInput, ConfigError, Diverged
 from svc_core.evaluation.evaluate import (
     WINDOW_FRAMES,
     CheckpointScore,
@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_left_out_and_comes_back(run, trained):
     assert without.best_step != best
     assert (
         next(one for one in without.checkpoints if one.step == best).note
-        == f"checkpoint {best} is not scored: {path.relative_to(trained)} is missing or damaged"
+        == f"checkpoint {best} is not scored: {path.relative_to(trained)} is missing or damaged: restore it"
     )
     path.write_bytes(whole)
     assert run()[0].best_step == best
@@ -150,10 +150,12 @@ def test_a_checkpoint_from_before_a_new_speaker_is_left_out(
     values["model"]["n_speakers"] = 3
     values["spk"]["carol"] = 2
     config = configs.parse(values, "test")
+    with pytest.raises(ConfigError, match=r"30 is not scored: model\.n_speakers was 2 and is 3: train on"):
+        run(config)
     add_checkpoint(trained, small_generator(40, config).state_dict(), 40)
     result, scored = run(config)
     assert (result.best_step, scored) == (40, 4)
-    assert result.checkpoints[0].note == "checkpoint 10 is not scored: it was trained with 2 speakers, there are 3 now"
+    assert result.checkpoints[0].note.startswith("checkpoint 10 is not scored: model.n_speakers was 2 and is 3")
 
 
 def test_a_diverged_checkpoint_is_never_best(run, trained, small_generator, add_checkpoint):
@@ -166,6 +168,9 @@ def test_a_diverged_checkpoint_is_never_best(run, trained, small_generator, add_
     for step in (10, 20, 30):
         (trained / layout.checkpoint_keys(VOICE, step).generator).unlink()
     with pytest.raises(Diverged, match=r"checkpoint 10 is not scored: .* is missing or damaged"):
+        run()
+    (trained / layout.checkpoint_keys(VOICE, 40).generator).unlink()
+    with pytest.raises(BadInput, match=r"checkpoint 40 is not scored: .*G_40\.pth is missing or damaged: restore it$"):
         run()
 
 
