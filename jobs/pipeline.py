@@ -43,6 +43,7 @@ class NoCache:
 
 
 def run_all(session: Session, request: RunRequest, cache: Cache) -> list[StageResult]:
+    _check(request)
     results = []
     for name, stage in _stages(session, request):
         cache.before(name)
@@ -52,6 +53,18 @@ def run_all(session: Session, request: RunRequest, cache: Cache) -> list[StageRe
         cache.after(name)
     cache.finish()
     return results
+
+
+def _check(request: RunRequest) -> None:
+    """What later stages would refuse, before hours of work. Raises ConfigError or BadInput."""
+    from jobs.stages.convert import check_source
+    from jobs.stages.train import parse_base
+    from svc_core.device import resolve_device
+
+    resolve_device(request.device)
+    parse_base(request.base)
+    for source in request.convert:
+        check_source(source)
 
 
 def _stages(session: Session, request: RunRequest) -> list[tuple[str, Callable[[], Iterable[StageResult]]]]:

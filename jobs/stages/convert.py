@@ -55,6 +55,12 @@ def convert_files(console: Console, workspace: Workspace | None, request: Conver
     return StageResult("convert", done, skipped, message, {"outputs": made.outputs})
 
 
+def check_source(source: Path) -> None:
+    """Raises BadInput where it is no file."""
+    if not source.is_file():
+        raise BadInput(f"{source} does not exist or is no file: give an audio file")
+
+
 def convert_in_run(session: Session, sources: list[Path], device: str) -> Iterator[StageResult]:
     """What `run` converts: the given files to each speaker, or a validation clip of each speaker to itself."""
     lists = session.filelists()
@@ -96,8 +102,7 @@ class _Workspace:
         self.outputs: list[str] = []
 
     def convert(self, source: Path) -> bool:
-        if not source.is_file():
-            raise BadInput(f"{source} does not exist or is no file: give an audio file")
+        check_source(source)
         sha256 = files.sha256_file(source)
         key = layout.converted_key(self._voice, source.name, sha256, self._options.speaker, self._options.variant)
         self.outputs.append(key)

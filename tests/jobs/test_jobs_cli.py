@@ -65,6 +65,22 @@ def test_a_stage_before_its_turn_says_what_to_run(svc_jobs, recordings, stage):
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--device", "gpu"], 78, "device 'gpu' is unknown"),
+        (["--base", "x.pth"], 78, "--base wants G_0.pth,D_0.pth"),
+        (["--convert", "absent.wav"], 66, "absent.wav does not exist"),
+    ],
+)
+def test_run_refuses_what_its_last_stages_would_before_the_first(svc_jobs, recordings, arguments, code, sentence):
+    root = recordings(count=1, seconds=2)
+    ran = svc_jobs("run", "-w", root, *arguments)
+    assert ran.code == code
+    assert sentence in ran.err
+    assert [path.name for path in root.iterdir()] == ["raw"]
+
+
 def test_the_workspace_comes_from_the_environment_too(svc_jobs, recordings, monkeypatch):
     monkeypatch.setenv("SVC_WORKSPACE", str(recordings(count=1)))
     assert svc_jobs("prepare").code == 0
