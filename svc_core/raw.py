@@ -96,7 +96,10 @@ class RawFolder:
             folders[:] = sorted(name for name in folders if not is_junk(name))
             for name in sorted(names):
                 path = Path(place) / name
-                status = path.lstat()
+                try:
+                    status = path.stat()
+                except OSError:  # a link to nothing: listed, so that it is said what is wrong with it
+                    status = path.lstat()
                 key = path.relative_to(self._root).as_posix()
                 yield RawFile(key, status.st_size, manifest.stamp_of(status))
 

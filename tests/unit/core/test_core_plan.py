@@ -99,6 +99,18 @@ def test_an_unchanged_file_is_not_opened_again(tmp_path):
         make(tmp_path, previous=before)
 
 
+def test_a_file_behind_a_link_is_seen_to_change_and_a_link_to_nothing_is_reported(tmp_path):
+    path = tone(tmp_path / "elsewhere.wav")
+    (tmp_path / "raw/alice").mkdir(parents=True)
+    (tmp_path / "raw/alice/linked.wav").symlink_to(path)
+    before = make(tmp_path)
+    tone(path, seconds=2.0)
+    assert [item.seconds for item in make(tmp_path, previous=before).to_slice()] == [2.0]
+    (tmp_path / "raw/alice/nothing.wav").symlink_to(tmp_path / "absent.wav")
+    (bad,) = (item for item in make(tmp_path).recordings if item.error)
+    assert "nothing.wav" in bad.error
+
+
 def test_missing_and_empty_raw_folders(tmp_path):
     with pytest.raises(BadInput, match="has no speaker"):
         make(tmp_path)
