@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -10,7 +10,7 @@ from svc_core import layout
 from svc_core.audio import io as audio
 from svc_core.audio.sound import AudioHeader
 from svc_core.errors import SvcError
-from svc_core.raw import RawFile, is_junk
+from svc_core.raw import RawFile, beside, is_junk
 from svc_core.storage.store import Store
 
 Answer = TypeVar("Answer")
@@ -20,11 +20,22 @@ class RawBucket:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.name = store.name
+        self._loose: list[str] = []
+        """Keys in `raw/` itself, as `speakers` last found them: no listing is asked for only to say what is amiss."""
 
     def speakers(self) -> list[str]:
         prefix = f"{layout.RAW}/"
-        names = {rest.partition("/")[0] for key in self._listed(prefix) if "/" in (rest := key.removeprefix(prefix))}
+        names, self._loose = set(), []
+        for stored in self._store.list(prefix):
+            name, slash, _ = stored.key.removeprefix(prefix).partition("/")
+            if slash:
+                names.add(name)
+            elif name:
+                self._loose.append(stored.key)
         return sorted(name for name in names if not is_junk(name))
+
+    def overlooked(self, speakers: Sequence[str]) -> list[str]:
+        return beside(sorted(self._loose))
 
     def files(self, speaker: str) -> Iterator[RawFile]:
         prefix = f"{layout.raw_dir(speaker)}/"
@@ -48,9 +59,6 @@ class RawBucket:
         for piece in self._store.read(key).pieces:
             digest.update(piece)
         return digest.hexdigest()
-
-    def _listed(self, prefix: str) -> Iterator[str]:
-        return (stored.key for stored in self._store.list(prefix))
 
 
 class _Guarded(io.RawIOBase):

@@ -1,7 +1,7 @@
 """What users uploaded below `raw/<speaker>/`: listed, and opened only for headers. Never written by us."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
@@ -73,6 +73,9 @@ class RawFiles(Protocol):
     def files(self, speaker: str) -> Iterator[RawFile]:
         """Every file below the speaker's folder, in the order of the keys; links to folders are not followed."""
 
+    def overlooked(self, speakers: Sequence[str]) -> list[str]:
+        """A sentence for each thing of `raw/` that may hold recordings and that neither of the two above gives."""
+
     def probe(self, key: str) -> AudioHeader:
         """Raises BadInput where it is no sound file (io.probe)."""
 
@@ -87,9 +90,7 @@ class RawFolder:
         self.name = str(root)
 
     def speakers(self) -> list[str]:
-        raw = self._root / layout.RAW
-        folders = [entry.name for entry in os.scandir(raw) if entry.is_dir()] if raw.is_dir() else []
-        return sorted(name for name in folders if not is_junk(name))
+        return [entry.name for entry in self._entries() if entry.is_dir() and not is_junk(entry.name)]
 
     def files(self, speaker: str) -> Iterator[RawFile]:
         for place, folders, names in os.walk(self._root / layout.raw_dir(speaker)):
@@ -103,6 +104,24 @@ class RawFolder:
                 key = path.relative_to(self._root).as_posix()
                 yield RawFile(key, status.st_size, manifest.stamp_of(status))
 
+    def overlooked(self, speakers: Sequence[str]) -> list[str]:
+        loose = [f"{layout.RAW}/{entry.name}" for entry in self._entries() if not entry.is_dir()]
+        return beside(loose) + [
+            f"{key} is a link to a folder and is not followed: copy it"
+            for speaker in speakers
+            for key in self._linked_folders(speaker)
+        ]
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        raw = self._root / layout.RAW
+        return sorted(os.scandir(raw), key=lambda entry: entry.name) if raw.is_dir() else []
+
+    def _linked_folders(self, speaker: str) -> Iterator[str]:
+        for place, folders, _ in os.walk(self._root / layout.raw_dir(speaker)):
+            folders[:] = sorted(name for name in folders if not is_junk(name))
+            linked = [path for name in folders if (path := Path(place) / name).is_symlink()]
+            yield from (path.relative_to(self._root).as_posix() for path in linked)
+
     def probe(self, key: str) -> AudioHeader:
         return io.probe(self._root / key)
 
@@ -113,6 +132,12 @@ class RawFolder:
 def is_junk(name: str) -> bool:
     """Hidden, or left by a system."""
     return name.startswith(".") or name.lower() in layout.JUNK_NAMES
+
+
+def beside(keys: Sequence[str]) -> list[str]:
+    """A sentence for each file that lies in `raw/` itself and may be a recording."""
+    names = [key for key in keys if not is_junk(key.rpartition("/")[2]) and not is_companion(key)]
+    return [f"{key} lies beside the speakers: move it into {layout.RAW}/<speaker>/" for key in names]
 
 
 def is_companion(key: str) -> bool:

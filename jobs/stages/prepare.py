@@ -34,7 +34,7 @@ def _prepare(session: Session, named: Sequence[str], voice: str | None, changes:
     config = settings.with_enough_steps(config, sum(recording.cost_s for recording in made.to_slice()))
     for sentence in plan.consequences(previous, made.settings):
         console.say(sentence)
-    _report_oddities(session, made)
+    _report_oddities(session, made, names)
 
     if previous == made and existing == config and speakers.read_speaker_map(root) == ids:
         return _result(made, config, skipped=len(made.recordings))
@@ -48,7 +48,9 @@ def _prepare(session: Session, named: Sequence[str], voice: str | None, changes:
     return _result(made, config, done=len(made.recordings))
 
 
-def _report_oddities(session: Session, made: SlicePlan) -> None:
+def _report_oddities(session: Session, made: SlicePlan, names: Sequence[str]) -> None:
+    for sentence in session.workspace.raw.overlooked(names):
+        session.console.warn(sentence)
     for recording in made.recordings:
         if recording.error:
             session.console.warn(f"{recording.error}")

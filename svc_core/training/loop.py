@@ -151,8 +151,8 @@ def _finished(root: Path, voice: str, config: Config) -> TrainingResult | None:
     checkpoint.check_same_training(saved, config.training_settings(), config.spk)
     if untrained := [name for name in config.spk if name not in saved["speakers"]]:
         raise ConfigError(
-            f"all {newest.step} steps were trained before {', '.join(untrained)} joined: raise svc_jobs.steps (--steps of "
-            "prepare or run), so that training goes on with every speaker"
+            f"all {newest.step} steps were trained before {', '.join(untrained)} joined: raise svc_jobs.steps (--steps "
+            "of prepare or run), so that training goes on with every speaker"
         )
     return TrainingResult(
         step=newest.step,

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from jobs.bucket import BucketWorkspace
+from jobs.bucket_raw import RawBucket
 from jobs.console import Console, StageResult
 from jobs.session import Session
 from jobs.stages.prepare import prepare
@@ -173,6 +174,15 @@ def test_a_key_that_leaves_the_scratch_folder_is_refused(tmp_path, key):
     workspace = BucketWorkspace(Hostile("s3://hostile"), tmp_path / "scratch", QUIET)
     with pytest.raises(BadInput, match="not a key"):
         workspace.bring([key])
+
+
+def test_recordings_beside_the_speakers_are_named_without_another_request(store):
+    for key in ("raw/a/x.wav", "raw/loose.flac", "raw/README.md", "raw/Thumbs.db"):
+        put(store, key, b"sound")
+    raw = RawBucket(store)
+    assert raw.speakers() == ["a"]
+    store.delete([stored.key for stored in store.list()])
+    assert raw.overlooked(["a"]) == ["raw/loose.flac lies beside the speakers: move it into raw/<speaker>/"]
 
 
 def test_sixteen_jobs_that_add_a_speaker_each_lose_none(store, tmp_path):

@@ -173,6 +173,17 @@ def test_above_the_set_share_it_fails_naming_the_file(svc_jobs_process, recordin
     assert "--poison-share" in err.splitlines()[-1]
 
 
+def test_what_lies_beside_the_speakers_is_said(svc_jobs, sliced):
+    shutil.copyfile(sliced / "raw/alice/take 0.flac", sliced / "raw/loose.flac")
+    assert svc_jobs("prepare", "-w", sliced).err == (
+        "warning: raw/loose.flac lies beside the speakers: move it into raw/<speaker>/\n"
+    )
+    shutil.rmtree(sliced / "raw")
+    ran = svc_jobs("prepare", "-w", sliced)
+    assert ran.code == 0
+    assert "raw/alice is gone" in ran.err
+
+
 def test_odd_names_and_files_that_differ_by_suffix(svc_jobs, recordings):
     root = recordings(count=1)
     folder = root / "raw/alice"

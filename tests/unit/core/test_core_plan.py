@@ -111,6 +111,22 @@ def test_a_file_behind_a_link_is_seen_to_change_and_a_link_to_nothing_is_reporte
     assert "nothing.wav" in bad.error
 
 
+def test_recordings_that_are_not_taken_are_named(tmp_path):
+    tone(tmp_path / "raw/alice/a.wav")
+    tone(tmp_path / "raw/loose.flac")
+    tone(tmp_path / "elsewhere/b.wav")
+    (tmp_path / "raw/alice/inner").mkdir()
+    for link in ("raw/alice/inner/linked", "raw/alice/.hidden", "raw/bob"):
+        (tmp_path / link).symlink_to(tmp_path / "elsewhere")
+    for name in (".DS_Store", "README", "notes.txt"):
+        (tmp_path / "raw" / name).write_text("no recording")
+    raw = RawFolder(tmp_path)
+    assert raw.overlooked(raw.speakers()) == [
+        "raw/loose.flac lies beside the speakers: move it into raw/<speaker>/",
+        "raw/alice/inner/linked is a link to a folder and is not followed: copy it",
+    ]
+
+
 def test_missing_and_empty_raw_folders(tmp_path):
     with pytest.raises(BadInput, match="has no speaker"):
         make(tmp_path)
