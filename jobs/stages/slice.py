@@ -18,6 +18,8 @@ def slice_recordings(session: Session, index: int, count: int) -> StageResult:
 
 def _slice_shard(session: Session, index: int, count: int) -> StageResult:
     plan, config, workspace = session.slice_plan(), session.config(), session.workspace
+    # filelists would refuse these after all the work.
+    check_poison([item.error for item in plan.recordings if item.error], len(plan.recordings), config)
     mine = shard(plan.to_slice(), index, count)
     standing = _standing(workspace, mine, config)
     workspace.bring(key for key, record in standing.items() if record is None)

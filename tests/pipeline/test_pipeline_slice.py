@@ -173,6 +173,17 @@ def test_above_the_set_share_it_fails_naming_the_file(svc_jobs_process, recordin
     assert "--poison-share" in err.splitlines()[-1]
 
 
+def test_too_many_files_that_are_no_sound_stop_slice_before_it_works(svc_jobs, recordings):
+    root = recordings(count=1, seconds=2)
+    (root / "raw/alice/text.wav").write_text("this is no sound, whatever its name says")
+    assert svc_jobs("prepare", "-w", root).code == 0
+    ran = svc_jobs("slice", "-w", root)
+    assert ran.code == 66
+    assert "1 of 2 recordings cannot be used" in ran.err
+    assert "raw/alice/text.wav" in ran.err
+    assert not list(root.rglob("manifests/slice"))
+
+
 def test_what_lies_beside_the_speakers_is_said(svc_jobs, sliced):
     shutil.copyfile(sliced / "raw/alice/take 0.flac", sliced / "raw/loose.flac")
     assert svc_jobs("prepare", "-w", sliced).err == (
