@@ -12,6 +12,7 @@ from svc_core.audio.prepare import RecordingRecord
 from svc_core.config import ShardBlock, SplitBlock
 from svc_core.errors import BadInput
 from svc_core.shards import count_shards
+from svc_core.speakers import IF_STRAY
 
 Side = Literal["train", "val"]
 VAL_CLIPS = 2
@@ -77,7 +78,7 @@ def build(
             shortages.append(shortage)
         clips += placed
     if shortages:
-        raise BadInput("; ".join(shortages))
+        raise BadInput("; ".join([*shortages, IF_STRAY] if len(by_speaker) > 1 else shortages))
     clips.sort(key=lambda clip: clip.key)
     return Filelists(clips=tuple(clips), shards=count_shards(clips, shards.features_minutes))
 

@@ -12,6 +12,7 @@ from svc_core.config import Config
 from svc_core.errors import BadInput
 from svc_core.raw import RawFile, RawFiles, is_companion, is_junk
 from svc_core.shards import count_shards
+from svc_core.speakers import IF_STRAY
 
 
 class Recording(manifest.Record):
@@ -136,11 +137,20 @@ def make(raw: RawFiles, config: Config, scanned: Scan, has_clips: Callable[[str]
         mine = [recording for recording in plan.recordings if recording.speaker == speaker]
         if speaker in plan.speakers_without_raw:
             if not has_clips(speaker):
-                raise BadInput(f"{place} does not exist: put the recordings of {speaker!r} into it")
+                raise BadInput(f"{place} does not exist: put the recordings of {speaker!r} into it; {IF_STRAY}")
         elif not any(recording.usable for recording in mine):
-            reason = next((f": {recording.error}" for recording in mine if recording.error), "")
-            raise BadInput(f"{place} has no usable audio among {len(mine)} files{reason}")
+            files = "1 file" if len(mine) == 1 else f"{len(mine)} files"
+            raise BadInput(f"{place} has no usable audio among {files}: {_why_unusable(mine)}")
     return plan.model_copy(update={"shards": count_shards(plan.to_slice(), config.svc_jobs.shards.slice_minutes)})
+
+
+def _why_unusable(recordings: Sequence[Recording]) -> str:
+    """What to tell of a speaker none of whose recordings is usable."""
+    if error := next((recording.error for recording in recordings if recording.error), None):
+        return error
+    if recordings:
+        return f"{recordings[0].key} has the content of {recordings[0].duplicate_of}, put other recordings into it"
+    return "put recordings into it, or remove it"
 
 
 def _ignore_reason(key: str) -> str | None:

@@ -9,6 +9,12 @@ from svc_core import layout
 from svc_core.errors import BadInput, ConfigError
 from svc_core.raw import RawFiles
 
+IF_STRAY = (
+    "if it was never meant to be a speaker and is in no checkpoint, remove its folders and its entry in "
+    f"{layout.SPEAKER_MAP}"
+)
+"""What to add where a speaker lacks recordings: ids stay, also that of a folder that got into `raw/` by mistake."""
+
 
 def find_speakers(raw: RawFiles, named: Sequence[str], known: Sequence[str]) -> list[str]:
     """Speakers of the workspace: those it knows, and those named, or all folders of `raw/` where none is named.

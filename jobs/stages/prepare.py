@@ -23,7 +23,7 @@ def _prepare(session: Session, named: Sequence[str], voice: str | None, changes:
     ids = speakers.read_speaker_map(root)
     names = speakers.find_speakers(workspace.raw, named, list(ids))
     voice = speakers.find_voice(root, voice, names)
-    ids = speakers.assign_ids(ids, names)
+    before, ids = ids, speakers.assign_ids(ids, names)
     config = settings.build(existing, voice, ids, changes)
 
     previous = SlicePlan.read(root / layout.PREPARE_PLAN)
@@ -32,6 +32,8 @@ def _prepare(session: Session, named: Sequence[str], voice: str | None, changes:
         scanned = plan.scan(workspace.raw, progress.over(listed), previous)
     made = plan.make(workspace.raw, config, scanned, lambda speaker: bool(workspace.keys(layout.wavs_dir(speaker))))
     config = settings.with_enough_steps(config, sum(recording.cost_s for recording in made.to_slice()))
+    if before and (new := [name for name in ids if name not in before]):
+        console.say(f"{'new speaker' if len(new) == 1 else 'new speakers'}: {', '.join(new)}")
     for sentence in plan.consequences(previous, made.settings):
         console.say(sentence)
     _report_oddities(session, made, names)

@@ -205,7 +205,7 @@ def _generator(bench: _Bench, entry: Entry) -> Generator:
     tensors = read_tensors(path)
     rows, speakers = len(tensors.get(checkpoint.SPEAKER_TABLE, ())), bench.config.model.n_speakers
     if rows != speakers:
-        raise ConfigError(f"model.n_speakers was {rows} and is {speakers}: train on (--steps of prepare or run)")
+        raise ConfigError(f"model.n_speakers was {rows} and is {speakers}: train on (--steps), or set it back")
     return build_generator(tensors, bench.config, bench.device, path)
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from svc_core import files
+
 SILENCE = np.zeros(8 * 16_000)
 
 
@@ -171,6 +173,22 @@ def test_above_the_set_share_it_fails_naming_the_file(svc_jobs_process, recordin
     assert codes[-1] == 66, err
     assert path.name in err.splitlines()[-1]
     assert "--poison-share" in err.splitlines()[-1]
+
+
+def test_a_folder_that_became_a_speaker_by_mistake_is_said_and_can_be_taken_out_again(svc_jobs, sliced, recordings):
+    recordings("out", count=1, seconds=2, root=sliced)
+    assert "new speaker: out\n" in svc_jobs("prepare", "-w", sliced).out
+    assert svc_jobs("slice", "-w", sliced).code == 0
+    sentence = "if it was never meant to be a speaker and is in no checkpoint, remove its folders and its entry in"
+    ran = svc_jobs("filelists", "-w", sliced)
+    assert (ran.code, sentence in ran.err) == (66, True)
+    for folder in ("raw/out", "data/44k/out"):
+        shutil.rmtree(sliced / folder)
+    ran = svc_jobs("prepare", "-w", sliced)
+    assert (ran.code, sentence in ran.err) == (66, True)
+    files.write_json(sliced / "data/44k/spk_map.json", {"alice": 0})
+    for stage in ("prepare", "slice", "filelists"):
+        assert svc_jobs(stage, "-w", sliced).code == 0
 
 
 def test_too_many_files_that_are_no_sound_stop_slice_before_it_works(svc_jobs, recordings):

@@ -1,6 +1,7 @@
 """Speakers, ids, voice, shards, and what a raw folder of the real world holds."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,8 +132,13 @@ def test_missing_and_empty_raw_folders(tmp_path):
     with pytest.raises(BadInput, match="has no speaker"):
         make(tmp_path)
     (tmp_path / "raw/alice").mkdir(parents=True)
-    with pytest.raises(BadInput, match="no usable audio among 0 files"):
+    with pytest.raises(BadInput, match="no usable audio among 0 files: put recordings into it"):
         make(tmp_path)
+    tone(tmp_path / "raw/alice/a.wav")
+    tone(tmp_path / "raw/bob/b.wav")
+    with pytest.raises(BadInput, match=r"among 1 file: raw/bob/b\.wav has the content of raw/alice/a\.wav"):
+        make(tmp_path)
+    shutil.rmtree(tmp_path / "raw/bob")
     with pytest.raises(BadInput, match="does not exist"):
         make(tmp_path, named=["bob"])
 
