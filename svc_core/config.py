@@ -156,6 +156,8 @@ class SliceBlock(Block):
             raise ValueError("max_sil_kept_ms must be at least hop_ms")
         if self.max_length_ms is not None and self.max_length_ms < 2 * self.min_interval_ms:
             raise ValueError("max_length_ms must be at least twice min_interval_ms")
+        if self.max_length_ms is not None and self.max_length_ms < self.min_clip_ms:
+            raise ValueError("max_length_ms must be at least min_clip_ms, else every clip is dropped")
         return self
 
 
@@ -237,6 +239,11 @@ class Config(Block):
         if (self.model.ssl_dim, self.model.gin_channels) != (row.width, row.width):
             raise ValueError(
                 f"model.ssl_dim and model.gin_channels must be {row.width} channels for {self.model.speech_encoder}"
+            )
+        features = self.svc_jobs.features
+        if row.model is None and (features.encoder_backend, features.encoder_precision) != ("torch", "fp32"):
+            raise ValueError(
+                f"{self.model.speech_encoder} has no network: use encoder_backend 'torch' and encoder_precision 'fp32'"
             )
         if self.spk and self.model.n_speakers <= max(self.spk.values()):
             raise ValueError(f"model.n_speakers must be above the highest speaker id, {max(self.spk.values())}")

@@ -33,6 +33,7 @@ MODEL_41 = {
     "speaker_embedding": False, "vol_embedding": True, "use_depthwise_conv": False, "flow_share_parameter": False,
     "use_automatic_f0_prediction": True, "use_transformer_flow": False,
 }  # fmt: skip
+MEL_BANDS = {"model.speech_encoder": "mel-bands", "model.ssl_dim": 80, "model.gin_channels": 80}
 
 
 def build(changes=None, existing=None, ids=None):
@@ -84,6 +85,9 @@ def test_all_mistakes_are_reported_together_with_unit_and_range():
         ({"model.n_speakers": 0}, "n_speakers"),
         ({"svc_jobs.features.f0_predictor": "pm"}, "unknown"),
         ({"svc_jobs.slice.min_interval_ms": 6000}, "min_length_ms >= min_interval_ms"),
+        ({"svc_jobs.slice.min_clip_ms": 16_000}, "max_length_ms must be at least min_clip_ms"),
+        (MEL_BANDS | {"svc_jobs.features.encoder_backend": "onnx"}, "mel-bands has no network"),
+        (MEL_BANDS | {"svc_jobs.features.encoder_precision": "bf16"}, "mel-bands has no network"),
         ({"train.nonsense": 1}, "unknown setting"),
     ],
 )

@@ -16,6 +16,7 @@ from svc_core.features import sidecar
 from svc_core.features.extract import PARTS, ClipFeatures, Task, extract, extract_many, load_tools, stale_parts
 from svc_core.features.models import Pin
 from svc_core.manifest import FileRecord
+from svc_core.registry import ENCODERS
 
 FILES = {
     "content": ("content",),
@@ -25,8 +26,9 @@ FILES = {
 }
 
 
-def config(f0: str = "dio", **features):
-    model = {"speech_encoder": "mel-bands", "ssl_dim": 80, "gin_channels": 80}
+def config(f0: str = "dio", encoder: str = "mel-bands", **features):
+    row = ENCODERS[encoder]
+    model = {"speech_encoder": row.config_name, "ssl_dim": row.width, "gin_channels": row.width}
     return parse(
         {
             "model": model,
@@ -170,13 +172,15 @@ def test_another_wav_makes_everything_stale(tmp_path, tools, wav):
 
 
 def test_settings_change_the_fingerprint_of_their_own_part(tmp_path):
-    plain = fingerprints(tmp_path)
+    plain = fingerprints(tmp_path, encoder="whisper-base")
     assert len(set(plain.values())) == len(PARTS)
 
     def changed(**changes) -> set[str]:
-        return {part for part, value in fingerprints(tmp_path, **changes).items() if value != plain[part]}
+        now = fingerprints(tmp_path, **({"encoder": "whisper-base"} | changes))
+        return {part for part in now if now[part] != plain[part]}
 
     assert changed(f0="harvest") == {"pitch"}
+    assert changed(encoder="mel-bands") == {"content"}
     assert changed(encoder_precision="bf16") == {"content"}
     assert changed(encoder_backend="onnx") == {"content"}
 
@@ -255,10 +259,10 @@ def test_a_missing_or_changed_wav_is_bad_input(tmp_path, tools, wav):
 
 
 def test_tools_are_loaded_only_for_the_parts_that_need_them(tmp_path):
-    """bf16 is no setting of mel-bands: only whoever asks for content hears of it."""
-    wrong = config(encoder_precision="bf16")
+    """Whisper's weights are not here: only whoever asks for content hears of it."""
+    wrong = config(encoder="whisper-base")
     load_tools(wrong, root=tmp_path, parts=frozenset({"pitch", "spec", "volume"}))
-    with pytest.raises(ConfigError, match="bf16"):
+    with pytest.raises(ConfigError, match="whisper-base"):
         load_tools(wrong, root=tmp_path)
     with pytest.raises(ConfigError, match="rmvpe"):
         load_tools(config("rmvpe"), root=tmp_path, parts=frozenset({"pitch"}))
