@@ -11,10 +11,10 @@ from servers.plugin import s3_servers
 
 from svc_core.errors import BadInput, ConfigError, Conflict
 from svc_core.storage import s3_parts
-from svc_core.storage.conditional import conditional_writes
 from svc_core.storage.folder import FolderStore
 from svc_core.storage.memory import MemoryStore
 from svc_core.storage.opening import open_store
+from svc_core.storage.probe import examine
 from svc_core.storage.s3_parts import Content
 from svc_core.storage.store import ABSENT
 
@@ -232,8 +232,9 @@ def test_sixteen_writers_count_by_compare_and_swap_and_lose_nothing(store):
     assert int(get(store, "count")) == 48, "increments were lost"
 
 
-def test_conditional_writes_are_detected(store):
-    assert conditional_writes(store, "probe/one")
+def test_the_probe_finds_nothing_amiss_and_leaves_nothing(store):
+    checks = list(examine(store))
+    assert {check.level for check in checks} == {"ok"}, checks
     assert list(store.list()) == []
 
 
