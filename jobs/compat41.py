@@ -7,7 +7,7 @@ import typer
 
 from jobs import reads
 from jobs.commands import Json, OptionalWorkspace, Quiet, Scratch, Verbose, Voice, Workspace, begin
-from jobs.console import Console
+from jobs.console import Console, counted
 from svc_core.errors import BadInput, ConfigError
 
 _SHOWN = 5
@@ -33,7 +33,8 @@ def export41(
     for name in made.kept:
         console.warn(f"{target / name} is no longer part of the export, but was changed: it is left there")
     verb = "exported" if made.written or made.removed else "already done"
-    console.say(f"{verb}: {made.clips} clips to {target}, {made.written} files written, {made.removed} removed")
+    clips, written = counted(made.clips, "clip"), counted(made.written, "file")
+    console.say(f"{verb}: {clips} to {target}, {written} written, {made.removed} removed")
     facts = {"clips": made.clips, "written": made.written, "removed": made.removed, "kept": made.kept}
     console.result({"status": "done", "exit_code": 0, "folder": str(target), **facts, "notes": made.notes})
 
@@ -94,7 +95,7 @@ def _import_tree(source: Path, workspace: str, voice: str | None, scratch: str |
         console.warn(f"not taken: {len(made.left_out) - _SHOWN} more; --json lists them")
     name = made.config.svc_jobs.voice
     console.say(
-        f"imported: {made.clips} clips of {', '.join(made.config.spk)} as the voice {name}; "
+        f"imported: {counted(made.clips, 'clip')} of {', '.join(made.config.spk)} as the voice {name}; "
         f"svc-jobs run -w {place.name} makes their sidecars anew"
     )
     facts = {"voice": name, "clips": made.clips, "speakers": made.config.spk, "left_out": made.left_out}

@@ -234,7 +234,7 @@ def grow_speakers(network: dict[str, Any], fresh: Tensor, index: int) -> None:
     old = network["model"][SPEAKER_TABLE]
     if len(old) > len(fresh):
         raise ConfigError(
-            f"model.n_speakers is {len(fresh)}, but the checkpoint has {len(old)} speakers: set it to at least that"
+            f"model.n_speakers is {len(fresh)}, but the checkpoint has {len(old)}: set it to at least that"
         )
     network["model"][SPEAKER_TABLE] = torch.cat([old, fresh[len(old) :]])
     moments = network["optimizer"]["state"].get(index, {})

@@ -223,7 +223,7 @@ def _tensors(root: Path, entry: Entry, config: Config) -> dict[str, Tensor]:
     rows = len(tensors.get(checkpoint.SPEAKER_TABLE, ()))
     if rows != config.model.n_speakers:
         raise ConfigError(
-            f"{entry.generator.key} was trained with {rows} speakers, the config has {config.model.n_speakers}: "
+            f"{entry.generator.key} was trained with model.n_speakers {rows}, not {config.model.n_speakers}: "
             "train on, then evaluate and publish a newer checkpoint"
         )
     return {name: value.detach().float().clone().contiguous() for name, value in tensors.items()}

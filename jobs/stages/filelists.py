@@ -49,7 +49,8 @@ def _records(workspace: Workspace, plan: SlicePlan) -> list[RecordingRecord]:
         record = RecordingRecord.read(workspace.root / key)
         records.append(record) if record else missing.append(recording)
     if missing:
-        raise BadInput(f"{len(missing)} recordings are not sliced yet (the first: {missing[0]}): run slice first")
+        waiting = counted(len(missing), "recording")
+        raise BadInput(f"{waiting} not sliced yet (the first: {missing[0]}): run slice first")
     return records + [record for key in others if (record := RecordingRecord.read(workspace.root / key))]
 
 

@@ -62,7 +62,7 @@ def _report_oddities(session: Session, made: SlicePlan, names: Sequence[str]) ->
         session.console.warn(f"{layout.raw_dir(speaker)} is gone: the clips made from it before are used")
     if made.ignored:
         names = ", ".join(entry.key for entry in made.ignored[:5])
-        session.console.detail(f"{len(made.ignored)} files that are no recordings were ignored: {names}")
+        session.console.detail(f"ignored {counted(len(made.ignored), 'file')} beside recordings: {names}")
 
 
 def _result(made: SlicePlan, config: Config, *, done: int = 0, skipped: int = 0) -> StageResult:

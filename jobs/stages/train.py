@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs import reads
-from jobs.console import Progress, StageResult
+from jobs.console import Progress, StageResult, counted
 from jobs.session import Session
 from jobs.workspace import Workspace, settled
 from svc_core import checkpoint, layout
@@ -102,9 +102,8 @@ def _shower(session: Session, progress: Progress) -> Callable[[StepReport], None
 def _result(result: TrainingResult) -> StageResult:
     if result.steps_done:
         rate = result.steps_done / max(result.seconds, 1e-9)
-        message = (
-            f"trained: step {result.step} ({result.steps_done} steps in {result.seconds:.0f} s, {rate:.2f} steps/s)"
-        )
+        steps = counted(result.steps_done, "step")
+        message = f"trained: step {result.step} ({steps} in {result.seconds:.0f} s, {rate:.2f} steps/s)"
     else:
         message = f"already done: step {result.step}"
     facts = result.model_dump(exclude={"notes", "steps_done"})

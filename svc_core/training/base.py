@@ -55,7 +55,7 @@ def _fit(network: nn.Module, path: Path, *, may_differ: bool) -> tuple[dict[str,
         elif given is None and may_differ and name.startswith(_MAY_BE_ABSENT):
             fresh.append(f"{name} (absent)")
         elif given is not None and may_differ and _is_other_speaker_table(name, given, own):
-            fresh.append(f"{name} ({len(given)} speakers there, {len(own)} here)")
+            fresh.append(f"{name} ({len(given)} there, {len(own)} here)")
         else:
             shape = "absent" if given is None else list(given.shape)
             problems.append(f"{name} is {shape} and must be {list(own.shape)}")

@@ -191,6 +191,13 @@ def test_a_folder_that_became_a_speaker_by_mistake_is_said_and_can_be_taken_out_
         assert svc_jobs(stage, "-w", sliced).code == 0
 
 
+def test_one_is_not_said_as_many(svc_jobs, recordings):
+    root = recordings(count=1)
+    (root / "raw/alice/notes.txt").write_text("no recording")
+    assert "ignored 1 file beside recordings" in svc_jobs("prepare", "-w", root, "-v").out
+    assert "1 recording not sliced yet (the first: raw/alice/take 0.flac)" in svc_jobs("filelists", "-w", root).err
+
+
 def test_too_many_files_that_are_no_sound_stop_slice_before_it_works(svc_jobs, recordings):
     root = recordings(count=1, seconds=2)
     (root / "raw/alice/text.wav").write_text("this is no sound, whatever its name says")

@@ -57,7 +57,7 @@ def test_expected_differences_are_listed_and_kept_fresh(tmp_path: Path):
         kept = name == "emb_g.weight" or name.startswith(("enc_q.", "emb_vol."))
         assert torch.equal(tensor, fresh[name] if kept else saved[name].float()), name
         assert (f" {name} (" in note) == kept
-    assert "emb_g.weight (5 speakers there, 1 here)" in note
+    assert "emb_g.weight (5 there, 1 here)" in note
 
 
 @pytest.mark.parametrize(
