@@ -6,6 +6,7 @@ brought in, what it made is taken out, data first and records last, so that a re
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 from jobs.console import StageResult
 from svc_core.errors import Conflict
 from svc_core.place import Folder, Place
+
+_LOCK_TRIES, _LOCK_PAUSE_S = 20, 0.5
 
 
 class Workspace(Place, Protocol):
@@ -65,10 +68,13 @@ class FolderWorkspace(Folder):
             os.close(folder)
 
     def _lock(self, folder: int) -> None:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(f"another job trains in {self.name}: wait for it or end it, then run again") from None
+        # Loader processes of a training that was killed hold its lock until they notice, five seconds at most.
+        for _ in range(_LOCK_TRIES):
+            try:
+                return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE_S)
+        raise Conflict(f"another job trains in {self.name}: wait for it or end it, then run again")
 
     def check_alone(self) -> None:
         pass
