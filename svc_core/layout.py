@@ -82,6 +82,12 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:_SLUG_CHARS].strip("-") or "clip"
 
 
+def speaker_slug(speaker: str) -> str:
+    """A slug that no other speaker has: 8 hex digits of the name's sha256 follow where the slug is not the name."""
+    plain = slug(speaker)
+    return plain if plain == speaker.lower() else f"{plain}-{hashlib.sha256(speaker.encode()).hexdigest()[:8]}"
+
+
 def clip_name(recording_key: str, recording_sha256: str, start_ms: int) -> str:
     """`<slug of the file's stem>-<8 hex of its content>-<start in ms>`, without a suffix."""
     return f"{slug(PurePosixPath(recording_key).stem)}-{recording_sha256[:8]}-{start_ms}"
@@ -217,10 +223,10 @@ def converted_dir(voice: str) -> str:
 
 
 def converted_key(voice: str, source_name: str, source_sha256: str, speaker: str, variant: str = "") -> str:
-    """`<slug of the source>-<8 hex of its content>-<slug of the speaker>[-<variant>].wav`"""
+    """`<slug of the source>-<8 hex of its content>-<slug of the speaker>[-<variant>].wav`, see `speaker_slug`"""
     stem = slug(PurePosixPath(source_name).stem)
     end = f"-{variant}" if variant else ""
-    return f"{converted_dir(voice)}/{stem}-{source_sha256[:8]}-{slug(speaker)}{end}.wav"
+    return f"{converted_dir(voice)}/{stem}-{source_sha256[:8]}-{speaker_slug(speaker)}{end}.wav"
 
 
 def receipt_key(stage: str) -> str:

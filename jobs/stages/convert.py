@@ -73,7 +73,7 @@ def _convert_to(session: Session, speaker: str, sources: list[Path], unseen: lis
     workspace, voice = session.workspace, session.config().svc_jobs.voice
     keys = [f"{layout.release_dir(voice)}/{layout.SUMS_NAME}", *unseen]
     request = [speaker, [files.sha256_file(source) for source in sources], CONVERSION_VERSION]
-    stage = f"convert-{layout.slug(speaker)}"
+    stage = f"convert-{layout.speaker_slug(speaker)}"
     if standing := workspace.standing(stage, request, keys):
         return standing
     workspace.bring(unseen)
@@ -177,7 +177,7 @@ def _model(workspace: Workspace | None, request: ConvertRequest) -> Path:
 def _output_of(request: ConvertRequest, source: Path, speaker: str) -> Path:
     """Where a file goes that does not go into a workspace."""
     output = request.output or Path()
-    return output if _is_file(output) else output / f"{source.stem}-{layout.slug(speaker)}.wav"
+    return output if _is_file(output) else output / f"{source.stem}-{layout.speaker_slug(speaker)}.wav"
 
 
 def _is_file(output: Path) -> bool:

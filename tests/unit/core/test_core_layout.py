@@ -13,6 +13,14 @@ from svc_core.errors import BadInput, ConfigError
 SHA = "0123456789abcdef" * 4
 
 
+@pytest.mark.parametrize(("one", "other"), [("名前", "別名"), ("Zoë", "zoe"), ("a b", "a-b"), ("clip", "声")])
+def test_files_of_speakers_with_one_slug_have_two_names(one, other):
+    assert layout.slug(one) == layout.slug(other)
+    keys = {layout.converted_key("v", "song.wav", SHA, speaker) for speaker in (one, other)}
+    assert len(keys) == 2
+    assert all(key.isascii() for key in keys)
+
+
 @given(st.text(min_size=1, max_size=80), st.integers(0, 10**8))
 def test_clip_names_are_plain_ascii_whatever_the_file_is_called(stem, start_ms):
     name = layout.clip_name(f"raw/a/{stem.replace('/', '_')}.wav", SHA, start_ms)
