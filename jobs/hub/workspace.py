@@ -166,12 +166,10 @@ class HubWorkspace:
 
     def clear(self, clips: Iterable[str]) -> None:
         """Sends clips that an earlier command left here, and removes those that the Hub has."""
-        by_speaker: dict[str, set[str]] = {}
-        for key in clips:
-            by_speaker.setdefault(layout.parse_wav_key(key).speaker, set()).add(key)
-        for speaker, mine in by_speaker.items():
-            self._push([one for one in self._records(speaker) if any(clip.file.key in mine for clip in one.clips)])
-            self._inner.drop([key for key in mine if self._on_hub(key) and self._is_here(self._there[key])])
+        left = set(clips)
+        records = [one for name in {layout.parse_wav_key(key).speaker for key in left} for one in self._records(name)]
+        self._push([one for one in records if any(clip.file.key in left for clip in one.clips)])
+        self._inner.drop([key for key in left if self._on_hub(key) and self._is_here(self._there[key])])
 
     def close(self) -> None:
         """Forgets what was not sent, and removes what was brought from the Hub."""

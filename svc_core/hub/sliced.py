@@ -153,11 +153,12 @@ class Sliced:
         return made
 
     def _records(self) -> dict[str, RecordingRecord]:
-        keys = self.place.keys(layout.slice_manifests_dir(self.repo.name))
+        if self.recordings is None:
+            keys = self.place.keys(layout.slice_manifests_dir(self.repo.name))
+        else:
+            keys = [layout.slice_manifest(key) for key in self.recordings]
         self.place.bring(keys)
-        records = [record for key in keys if (record := self._record(key)) is not None]
-        asked = self.recordings
-        return {one.source.key: one for one in records if asked is None or one.source.key in asked}
+        return {record.source.key: record for key in keys if (record := self._record(key)) is not None}
 
     def _record(self, key: str) -> RecordingRecord | None:
         self.place.bring([key])

@@ -34,8 +34,8 @@ class Snapshot:
     @cached_property
     def whole(self) -> set[str]:
         """Paths of the manifest's files that are there with the size that it gives."""
-        files = self.contents.files
-        return {one.path for one in files if one.path in self.tree and self.tree[one.path].size == one.size}
+        there = self.tree
+        return {one.path for one in self.contents.files if one.path in there and there[one.path].size == one.size}
 
     @cached_property
     def records(self) -> dict[str, str]:
